@@ -1,0 +1,32 @@
+"""What one GraphQL request cost at Partner Center: counted where it happens, told in `extensions.upstream`."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class UpstreamUse:
+    """Counters of one request. Token requests are not counted as calls."""
+
+    calls: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0
+    waited_seconds: float = 0.0
+    throttled_seconds: float = 0.0
+
+
+_current: ContextVar[UpstreamUse | None] = ContextVar("upstream_use", default=None)
+
+
+def start_counting() -> UpstreamUse:
+    """Gives fresh counters, and makes them those of this request and every task it starts."""
+    use = UpstreamUse()
+    _current.set(use)
+    return use
+
+
+def current_use() -> UpstreamUse:
+    """The counters of the running request; outside of one, counters that nobody reads."""
+    return _current.get() or UpstreamUse()
