@@ -1,0 +1,119 @@
+"""Which facts of Partner Center are kept, under which key, for how long.
+
+A key is `gw:1:sandbox:<partner>:{<tenant>}:<kind>:<id>`: format, namespace (the cache's), then the look-up's part.
+The tenant stands in braces, so that one tenant's keys share a slot of a Redis cluster; for what belongs to the
+partner as a whole the braces are empty, which Redis reads as no tag. Ids are lower-case GUIDs, everything else
+goes through SHA-256: no sign-in name, domain, search text or caller is ever readable in a key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Generic, TypeVar
+
+from services.models import (
+    Customer,
+    DirectoryRole,
+    License,
+    MicrosoftSubscription,
+    RoleRef,
+    SubscribedSku,
+    SubscriptionRef,
+    Tenant,
+    User,
+    UserRef,
+)
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+KEY_FORMAT = "gw:1"
+"""First part of every key. Raise the number when a kept form changes meaning without failing to decode."""
+
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup(Generic[K, V]):
+    """One question to Partner Center whose answers are kept for `fresh_seconds`, more or less a tenth.
+
+    Keys are hashable and already in their one spelling: ids and domains in lower case.
+    """
+
+    kind: str
+    value_type: type[V]
+    fresh_seconds: int
+    tenant_of: Callable[[K], str]
+    id_of: Callable[[K], str]
+
+    def key(self, key: K) -> str:
+        """Gives what follows the namespace in the key."""
+        return f"{{{_plain(self.tenant_of(key))}}}:{self.kind}:{_plain(self.id_of(key))}"
+
+
+def key_prefix(namespace: str) -> str:
+    """Gives what every key of a namespace begins with."""
+    return f"{KEY_FORMAT}:{namespace}:"
+
+
+def _plain(text: str) -> str:
+    if not text or _GUID.fullmatch(text):
+        return text
+    return sha256(text.encode()).hexdigest()
+
+
+def _partner(_: object) -> str:
+    return ""
+
+
+def _nothing(_: object) -> str:
+    return ""
+
+
+def _itself(key: str) -> str:
+    return key
+
+
+def _tenant(key: UserRef | RoleRef | SubscriptionRef) -> str:
+    return key.tenant_id
+
+
+def _user(key: UserRef) -> str:
+    return key.user_id
+
+
+def _role(key: RoleRef) -> str:
+    return key.role_id
+
+
+def _subscription(key: SubscriptionRef) -> str:
+    return key.subscription_id
+
+
+TENANTS: Lookup[None, list[Tenant]] = Lookup("tenants", list[Tenant], 300, _partner, _nothing)
+RESELLER_TENANTS: Lookup[str, list[Tenant]] = Lookup("reseller-tenants", list[Tenant], 300, _partner, _itself)
+TENANTS_BY_DOMAIN: Lookup[str, list[Tenant]] = Lookup(
+    "tenants-by-domain", list[Tenant], 300, _partner, _itself
+)
+CUSTOMER: Lookup[str, Customer] = Lookup("customer", Customer, 900, _itself, _nothing)
+DOMAINS: Lookup[str, list[str]] = Lookup("domains", list[str], 900, _itself, _nothing)
+ACTIVE_USERS: Lookup[str, list[User]] = Lookup("active-users", list[User], 60, _itself, _nothing)
+DELETED_USERS: Lookup[str, list[User]] = Lookup("deleted-users", list[User], 60, _itself, _nothing)
+USER: Lookup[UserRef, User] = Lookup("user", User, 30, _tenant, _user)
+LICENSES: Lookup[UserRef, list[License]] = Lookup("licenses", list[License], 60, _tenant, _user)
+SUBSCRIBED_SKUS: Lookup[str, list[SubscribedSku]] = Lookup(
+    "subscribed-skus", list[SubscribedSku], 30, _itself, _nothing
+)
+SUBSCRIPTIONS: Lookup[str, list[MicrosoftSubscription]] = Lookup(
+    "subscriptions", list[MicrosoftSubscription], 300, _itself, _nothing
+)
+PROVISIONED_SKU: Lookup[SubscriptionRef, str] = Lookup("provisioned-sku", str, 86_400, _tenant, _subscription)
+CATALOG_SKU: Lookup[str, str] = Lookup("catalog-sku", str, 86_400, _partner, _itself)
+ROLES: Lookup[str, list[DirectoryRole]] = Lookup("roles", list[DirectoryRole], 3600, _itself, _nothing)
+USER_ROLES: Lookup[UserRef, list[DirectoryRole]] = Lookup(
+    "user-roles", list[DirectoryRole], 60, _tenant, _user
+)
+ROLE_MEMBERS: Lookup[RoleRef, list[str]] = Lookup("role-members", list[str], 60, _tenant, _role)
