@@ -22,7 +22,11 @@ LARGEST_ENTRY_BYTES: Final = 8 * 1024 * 1024
 """Longest JSON form of one value that is kept, in Redis before compression."""
 
 MEMORY_PER_JSON_BYTE: Final = 3
-"""Bytes of memory that decoded models take for each byte of their JSON form."""
+"""Bytes of memory that models take for each byte of their JSON form. Measured with tracemalloc: users 1.7,
+licenses and subscribed SKUs 2.2, lists of ids 2.4, a single text 2.5; the rest is margin."""
+
+ENTRY_BYTES: Final = 512
+"""What an entry takes beside its value: key, place in the order, record."""
 
 SPREAD: Final = 0.1
 """Expiries differ by chance by up to this share: what was fetched together does not expire together."""
@@ -97,7 +101,7 @@ class MemoryCache:
             place = (lookup.kind, key)
             self._drop(place)
             json_bytes = len(self._encoder.encode(value))
-            size_bytes = json_bytes * MEMORY_PER_JSON_BYTE
+            size_bytes = ENTRY_BYTES + json_bytes * MEMORY_PER_JSON_BYTE
             if json_bytes > LARGEST_ENTRY_BYTES or size_bytes > self._max_bytes:
                 continue
             expires_at = self._clock() + lifetime_seconds(lookup)

@@ -1,8 +1,8 @@
 """Which facts of Partner Center are kept, under which key, for how long.
 
-A key is `gw:1:sandbox:<partner>:{<tenant>}:<kind>:<id>`: format, namespace (the cache's), then the look-up's part.
-The tenant stands in braces, so that one tenant's keys share a slot of a Redis cluster; for what belongs to the
-partner as a whole the braces are empty, which Redis reads as no tag. Ids are lower-case GUIDs, everything else
+A key is `gw:1:sandbox:<partner>:{<tenant>}:<kind>:<id>`: format, the cache's namespace, the look-up's part.
+The tenant stands in braces, so that one tenant's keys share a slot of a Redis cluster; for what belongs to
+the partner as a whole the braces are empty, which Redis reads as no tag. Ids are lower-case GUIDs, all else
 goes through SHA-256: no sign-in name, domain, search text or caller is ever readable in a key.
 """
 
