@@ -169,13 +169,26 @@ def base_url(*, without: tuple[str, ...]) -> Reader:
 
 def redis_url() -> Reader:
     def read(text: str) -> Secret:
-        parts = _split(text)
-        if parts.scheme not in _REDIS_SCHEMES or not (parts.path if parts.scheme == "unix" else parts.netloc):
+        # Several hosts are no URL to urlsplit's port, so each is looked at by itself.
+        parts = _printable(text)
+        if parts.scheme not in _REDIS_SCHEMES:
+            raise ValueError
+        if parts.scheme == "unix":
+            hosts = [] if parts.path else [""]
+        else:
+            hosts = parts.netloc.rpartition("@")[2].split(",")
+        if len(hosts) > 1 and "+" not in parts.scheme:
+            raise ValueError
+        if not all(_split(f"redis://{host}").hostname for host in hosts):
+            raise ValueError
+        if parts.scheme.endswith("sentinel") and not parts.path.strip("/"):
             raise ValueError
         return Secret(text)
 
     return Reader(
-        "an address of Redis: redis://, rediss://, unix://, redis+cluster:// or redis+sentinel://", read
+        "an address of Redis: redis://, rediss://, unix://, redis+cluster://host:port,host:port "
+        "or redis+sentinel://host:port,host:port/service",
+        read,
     )
 
 
@@ -234,9 +247,13 @@ def _matching(pattern: re.Pattern[str]) -> Callable[[str], str]:
 
 
 def _split(text: str) -> SplitResult:
+    parts = _printable(text)
+    _ = parts.port  # raises ValueError for a port that is none
+    return parts
+
+
+def _printable(text: str) -> SplitResult:
     # urlsplit drops tabs and line breaks silently; what is checked must be what is used.
     if not text.isprintable() or " " in text:
         raise ValueError
-    parts = urlsplit(text)
-    _ = parts.port  # raises ValueError for a port that is none
-    return parts
+    return urlsplit(text)
