@@ -13,16 +13,12 @@ from sandbox.world import Customer, Product, User
 
 Parts = dict[str, Product]
 
-_FIRST, _SECOND, _EXTRAS = (
-    words.split()
-    for words in (
-        "Amber Birch Cobalt Copper Crimson Delta Ember Fern Golden Granite Harbor Indigo Ivory Jasper Juniper "
-        "Lunar Maple Meadow Nova Ocean Onyx Orchid Pacific Pine Prairie Quartz River Ruby Saffron Silver",
-        "Analytics Bakery Biotech Builders Logistics Media Motors Partners Pharma Robotics Textiles Travel",
-        "POWER_BI_PRO EMS VISIOCLIENT PROJECTPROFESSIONAL MCOEV MCOMEETADV AAD_PREMIUM INTUNE_A ATP_ENTERPRISE "
-        "Microsoft_365_Copilot POWERAPPS_PER_USER DYN365_ENTERPRISE_SALES DYN365_BUSCENTRAL_ESSENTIAL "
-        "DYN365_TEAM_MEMBERS",
-    )
+_FIRST_WORDS = (
+    "Amber Birch Cobalt Copper Crimson Delta Ember Fern Golden Granite Harbor Indigo Ivory Jasper Juniper Lunar "
+    "Maple Meadow Nova Ocean Onyx Orchid Pacific Pine Prairie Quartz River Ruby Saffron Silver"
+)
+_SECOND_WORDS = (
+    "Analytics Bakery Biotech Builders Logistics Media Motors Partners Pharma Robotics Textiles Travel"
 )
 _LAST = ("Inc.", "GmbH", "Ltd.", "SA", "AB", "BV", "LLC")
 _PLACES = (
@@ -48,6 +44,10 @@ _SECOND_BASES = (
     "O365_BUSINESS_ESSENTIALS",
     "EXCHANGESTANDARD",
 )
+_EXTRAS = (
+    "POWER_BI_PRO EMS VISIOCLIENT PROJECTPROFESSIONAL MCOEV MCOMEETADV AAD_PREMIUM INTUNE_A ATP_ENTERPRISE "
+    "Microsoft_365_Copilot POWERAPPS_PER_USER DYN365_ENTERPRISE_SALES DYN365_BUSCENTRAL_ESSENTIAL DYN365_TEAM_MEMBERS"
+)
 _EXTRAS_A_TENANT = 5
 
 
@@ -65,13 +65,12 @@ def build_generated_tenants(
     ]
 
 
-def _tenant(
-    parts: Parts, now: datetime, reseller_id: str | None, number: int, users: int
-) -> Customer:
-    first = _FIRST[number % len(_FIRST)]
-    second = _SECOND[(number // len(_FIRST) + number) % len(_SECOND)]
+def _tenant(parts: Parts, now: datetime, reseller_id: str | None, number: int, users: int) -> Customer:
+    firsts, seconds, more = _FIRST_WORDS.split(), _SECOND_WORDS.split(), _EXTRAS.split()
+    first = firsts[number % len(firsts)]
+    second = seconds[(number // len(firsts) + number) % len(seconds)]
     country, city = _PLACES[number % len(_PLACES)]
-    round_ = number // (len(_FIRST) * len(_SECOND))
+    round_ = number // (len(firsts) * len(seconds))
     words = f"{first} {second}" + (f" {round_ + 1}" if round_ else "")
     customer = tenant(
         f"{words} {_LAST[number % len(_LAST)]}",
@@ -82,10 +81,7 @@ def _tenant(
     )
     base = parts[_BASES[number % len(_BASES)]]
     second_base = parts[_SECOND_BASES[number % len(_SECOND_BASES)]]
-    extras = [
-        parts[_EXTRAS[(number * 3 + turn) % len(_EXTRAS)]]
-        for turn in range(_EXTRAS_A_TENANT)
-    ]
+    extras = [parts[more[(number * 3 + turn) % len(more)]] for turn in range(_EXTRAS_A_TENANT)]
     customer.users, held = _people(customer, base, second_base, extras, users)
     _sell(customer, parts, base, [second_base, *extras], held, now, number)
     return customer
@@ -109,9 +105,7 @@ def _people(
             sign_in += str(taken[sign_in])
         upn = f"{sign_in}@{customer.initial_domain}"
         products = [second_base if number % 4 == 3 else base]
-        products += [
-            extra for turn, extra in enumerate(extras) if number % (2 * turn + 3) == 0
-        ]
+        products += [extra for turn, extra in enumerate(extras) if number % (2 * turn + 3) == 0]
         held.update(product.id for product in products)
         user = User(
             id=stable_id("user", upn),
@@ -146,11 +140,7 @@ def _sell(
     hold(customer, base, 2 * once)
     for turn, product in enumerate(others):
         units = held[product.id] + held[product.id] // 10 + 1 + turn
-        sell = (
-            legacy
-            if product.legacy_offer and (turn + number) % 3 == 0
-            else new_commerce
-        )
+        sell = legacy if product.legacy_offer and (turn + number) % 3 == 0 else new_commerce
         buy(customer, sell(customer, product, units, now, days_ago=days + turn))
         hold(customer, product, units)
     capacity = parts["CDS_DB_CAPACITY"]

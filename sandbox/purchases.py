@@ -78,7 +78,7 @@ def software(tenant: Customer, now: datetime, *, days_ago: int = 60) -> Subscrip
     return subscription
 
 
-def saas(tenant: Customer, now: datetime, *, days_ago: int = 45) -> Subscription:
+def saas(tenant: Customer, now: datetime, *, days_ago: int = 12) -> Subscription:
     """Somebody else's service, bought in Microsoft's marketplace."""
     bought = now - timedelta(days=days_ago)
     offer = "DZH318Z08B81:0002:DZH318Z05N9J"
