@@ -124,10 +124,6 @@ class TenantNotFound(NotFound):
     """There is no such tenant, or it is no customer of the partner: the two are one to callers."""
 
 
-class Conflict(UpstreamError):
-    """Something stands in the way: a taken name, or an operation that is still running (409)."""
-
-
 class RefusedReason(Enum):
     """Why Partner Center refused an input, read from status and text."""
 
@@ -147,6 +143,22 @@ class Refused(UpstreamError):
     def __init__(
         self,
         message: str = "Microsoft refused the request.",
+        *,
+        reason: RefusedReason = RefusedReason.OTHER,
+        status: int | None = None,
+        upstream_code: int | None = None,
+        detail: str = "",
+    ) -> None:
+        super().__init__(message, status=status, upstream_code=upstream_code, detail=detail)
+        self.reason = reason
+
+
+class Conflict(UpstreamError):
+    """Something stands in the way (409): a taken name, which `reason` says, or an operation still running."""
+
+    def __init__(
+        self,
+        message: str = "Something stands in the way at Microsoft.",
         *,
         reason: RefusedReason = RefusedReason.OTHER,
         status: int | None = None,

@@ -1,0 +1,349 @@
+"""Carries calls to Partner Center: host, token, ids, bounds, time, and every foreign exception mapped.
+
+    httpx.TransportError      ConnectError, ConnectTimeout, PoolTimeout   never left: `sent=False`
+                              other timeouts, and our own total           Timeout
+                              all the rest                                UpstreamError
+    httpx's other errors, ssl, OSError, unreadable bytes                  UpstreamError
+
+Redirects are not followed, cookies are not kept, and no proxy is read from the environment: the httpx
+transport is used without its client, which does all three.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Protocol
+from urllib.parse import quote, urlencode, urlsplit
+from uuid import NAMESPACE_URL, uuid4, uuid5
+
+import httpx
+import msgspec
+import structlog
+
+from services.errors import Timeout, UpstreamError
+from services.partner_center.wire_errors import (
+    BYTE_ORDER_MARK,
+    is_mfa_missing,
+    read_error,
+    read_fault,
+)
+from services.upstream_use import current_use
+
+MAX_BODY_BYTES = 16 * 1024 * 1024
+CONNECT_SECONDS = 3.0
+SEND_SECONDS = 10.0
+READ_SECONDS = 20.0
+WRITE_SECONDS = 60.0
+READS = frozenset({"GET", "HEAD"})
+
+log = structlog.get_logger(__name__)
+
+
+def utc_now() -> datetime:
+    """The real time: what stamps of data and waits are counted with, wherever the sandbox's clock stands."""
+    return datetime.now(UTC)
+
+
+class AccessTokens(Protocol):
+    """Where access tokens come from; `services.partner_center.tokens.TokenSource` in the gateway."""
+
+    async def get(self) -> str: ...
+
+    def invalidate(self, token: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answer with success. The body is kept out of text forms: replies to writes echo passwords."""
+
+    status: int
+    body: bytes = field(repr=False)
+    headers: httpx.Headers = field(repr=False)
+    received_at: datetime
+    request_id: str
+    correlation_id: str
+    reason_phrase: str = ""
+
+    def json(self) -> object:
+        """Gives the body as plain Python, None where it is empty."""
+        with map_exceptions():
+            return msgspec.json.decode(self.body) if self.body else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(repr=False)
+    content: bytes | None = field(repr=False)
+    request_id: str
+    tenant_id: str | None
+
+
+class Transport:
+    """Sends calls to one Partner Center. Everything that retries, waits or gives up belongs in here."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncBaseTransport,
+        tokens: AccessTokens,
+        *,
+        base_url: str = "https://api.partnercenter.microsoft.com",
+        max_in_flight: int = 32,
+        max_in_flight_per_tenant: int = 8,
+        connect_seconds: float = CONNECT_SECONDS,
+        read_seconds: float = READ_SECONDS,
+        write_seconds: float = WRITE_SECONDS,
+    ) -> None:
+        self._http = http
+        self._tokens = tokens
+        self._root = httpx.URL(base_url.rstrip("/") + "/v1")
+        self._slots = Slots(max_in_flight, max_in_flight_per_tenant)
+        self._connect_seconds = connect_seconds
+        self._read_seconds = read_seconds
+        self._write_seconds = write_seconds
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        tenant_id: str | None,
+        body: object | None = None,
+        params: Mapping[str, str] | list[tuple[str, str]] | None = None,
+        headers: Mapping[str, str] | None = None,
+        request_id: str | None = None,
+    ) -> Answer:
+        """Gives the answer to one intended call, or raises what stands in `services.errors`.
+
+        `path` is relative to /v1. `tenant_id` names whose slots the call takes, None for calls that are
+        about no tenant. `request_id` makes a repeated write the same one to Microsoft; new when left out.
+        Source: learn.microsoft.com/partner-center/developer/headers
+        """
+        call = _Call(
+            method=method,
+            path=with_params(path, params),
+            headers=headers or {},
+            content=None if body is None else msgspec.json.encode(body),
+            request_id=request_id or str(uuid4()),
+            tenant_id=tenant_id,
+        )
+        async with self._slots.take(tenant_id):
+            answer = await self._send_with_token(call)
+        if not 200 <= answer.status < 300:
+            raise read_error(
+                status=answer.status,
+                content=answer.body,
+                headers=answer.headers,
+                path=call.path,
+                now=answer.received_at,
+                reason_phrase=answer.reason_phrase,
+            )
+        return answer
+
+    async def _send_with_token(self, call: _Call) -> Answer:
+        """Sends; after a 401 once more with a new token, which all calls that met the same 401 share.
+
+        The second try is a new request to Microsoft (the first was answered), so it has another id; the id
+        is derived, so that a repeat of the whole call makes the same two requests.
+        """
+        token = await self._tokens.get()
+        answer = await self._send_once(call, token)
+        if answer.status != 401 or is_mfa_missing(read_fault(answer.body), answer.reason_phrase):
+            return answer
+        self._tokens.invalidate(token)
+        token = await self._tokens.get()
+        return await self._send_once(
+            replace(call, request_id=str(uuid5(NAMESPACE_URL, call.request_id))), token
+        )
+
+    async def _send_once(self, call: _Call, token: str) -> Answer:
+        """Sends one HTTP request and reads the whole answer, whatever its status."""
+        correlation_id = str(uuid4())
+        total_seconds = self._read_seconds if call.method in READS else self._write_seconds
+        started = time.perf_counter()
+        status = None
+        try:
+            with map_exceptions():
+                request = self._build(call, token, correlation_id, total_seconds)
+                current_use().calls += 1
+                async with asyncio.timeout(total_seconds):
+                    response = await self._http.handle_async_request(request)
+                    try:
+                        status = response.status_code
+                        content = await _read_body(response)
+                    finally:
+                        await response.aclose()
+        finally:
+            log.debug(
+                "partner_center_call",
+                method=call.method,
+                path=call.path.partition("?")[0],
+                status=status,
+                request_id=call.request_id,
+                correlation_id=correlation_id,
+                duration_seconds=round(time.perf_counter() - started, 4),
+            )
+        return Answer(
+            status=response.status_code,
+            body=content.removeprefix(BYTE_ORDER_MARK),
+            headers=response.headers,
+            received_at=utc_now(),
+            request_id=call.request_id,
+            correlation_id=correlation_id,
+            reason_phrase=response.reason_phrase,
+        )
+
+    def _build(self, call: _Call, token: str, correlation_id: str, total_seconds: float) -> httpx.Request:
+        url = httpx.URL(f"{self._root}{call.path}")
+        if url.netloc != self._root.netloc or not url.path.startswith(f"{self._root.path}/"):
+            raise UpstreamError("A path would have led away from Partner Center.", sent=False)
+        headers = {
+            **call.headers,
+            "Authorization": f"Bearer {token}",
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            "User-Agent": "partner-center-gateway",
+            "MS-RequestId": call.request_id,
+            "MS-CorrelationId": correlation_id,
+        }
+        if call.content is not None:
+            headers["Content-Type"] = "application/json"
+        timeouts = httpx_timeouts(total_seconds, self._connect_seconds)
+        return httpx.Request(call.method, url, headers=headers, content=call.content, extensions=timeouts)
+
+
+class Slots:
+    """Bounds the calls in flight: of the process, and of each tenant, so that one tenant cannot take all.
+
+    A tenant's place is taken first: who waits for it holds none of the process's.
+    """
+
+    def __init__(self, total: int, per_tenant: int) -> None:
+        self._total = asyncio.Semaphore(total)
+        self._per_tenant = per_tenant
+        self._tenants: dict[str, tuple[asyncio.Semaphore, list[None]]] = {}
+
+    @asynccontextmanager
+    async def take(self, tenant_id: str | None) -> AsyncIterator[None]:
+        """Holds one slot; the time until it was free is added to what the request waited."""
+        started = time.perf_counter()
+        held = False
+        try:
+            async with self._of_tenant(tenant_id), self._total:
+                held = True
+                current_use().waited_seconds += time.perf_counter() - started
+                yield
+        finally:
+            if not held:
+                current_use().waited_seconds += time.perf_counter() - started
+
+    @asynccontextmanager
+    async def _of_tenant(self, tenant_id: str | None) -> AsyncIterator[None]:
+        if tenant_id is None:
+            yield
+            return
+        slots, users = self._tenants.setdefault(tenant_id, (asyncio.Semaphore(self._per_tenant), []))
+        users.append(None)
+        try:
+            async with slots:
+                yield
+        finally:
+            users.pop()
+            if not users:
+                del self._tenants[tenant_id]
+
+
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    error: type[UpstreamError]
+    message: str
+    sent: bool = True
+
+
+_TOO_LATE = "Microsoft did not answer in time. Try again later."
+_UNREACHABLE = "Microsoft could not be reached. Try again later."
+_CUT_SHORT = "The connection to Microsoft broke before the answer was complete."
+_UNREADABLE = "Microsoft's answer could not be read."
+_OUR_FAULT = "The call to Microsoft could not be made."
+
+FOREIGN: Mapping[type[Exception], _Meaning] = {
+    httpx.ConnectTimeout: _Meaning(Timeout, _UNREACHABLE, sent=False),
+    httpx.PoolTimeout: _Meaning(Timeout, _TOO_LATE, sent=False),
+    httpx.ConnectError: _Meaning(UpstreamError, _UNREACHABLE, sent=False),
+    httpx.TimeoutException: _Meaning(Timeout, _TOO_LATE),
+    httpx.NetworkError: _Meaning(UpstreamError, _CUT_SHORT),
+    httpx.ProtocolError: _Meaning(UpstreamError, _CUT_SHORT),
+    httpx.ProxyError: _Meaning(UpstreamError, _UNREACHABLE),
+    httpx.DecodingError: _Meaning(UpstreamError, _UNREADABLE),
+    httpx.HTTPError: _Meaning(UpstreamError, _OUR_FAULT),
+    httpx.StreamError: _Meaning(UpstreamError, _CUT_SHORT),
+    httpx.InvalidURL: _Meaning(UpstreamError, _OUR_FAULT),
+    httpx.CookieConflict: _Meaning(UpstreamError, _OUR_FAULT),
+    TimeoutError: _Meaning(Timeout, _TOO_LATE),
+    ssl.SSLError: _Meaning(UpstreamError, _CUT_SHORT),
+    OSError: _Meaning(UpstreamError, _CUT_SHORT),
+    msgspec.DecodeError: _Meaning(UpstreamError, _UNREADABLE),
+    UnicodeError: _Meaning(UpstreamError, _UNREADABLE),
+}
+
+
+@contextmanager
+def map_exceptions(unreadable: str = _UNREADABLE) -> Iterator[None]:
+    """Turns every exception of a library below us into one of ours: the one place that does.
+
+    `unreadable` is the message for an answer that cannot be read, where the caller knows what it was for.
+    `detail` is only the class name: the text of a protocol error may quote a header, and that is a token.
+    """
+    try:
+        yield
+    except tuple(FOREIGN) as error:
+        meaning = next(FOREIGN[kind] for kind in type(error).__mro__ if kind in FOREIGN)
+        message = unreadable if meaning.message is _UNREADABLE else meaning.message
+        raise meaning.error(message, sent=meaning.sent, detail=type(error).__name__) from error
+
+
+def httpx_timeouts(total_seconds: float, connect_seconds: float) -> dict[str, object]:
+    """httpx's own limits, between two bytes: they notice a dead connection, the total bounds a slow one."""
+    timeout = httpx.Timeout(total_seconds, connect=connect_seconds, write=min(SEND_SECONDS, total_seconds))
+    return {"timeout": timeout.as_dict()}
+
+
+def with_params(path: str, params: Mapping[str, str] | list[tuple[str, str]] | None) -> str:
+    """Gives the path with its query. Blanks become %20: Partner Center's own links write them so."""
+    path = path if path.startswith("/") else f"/{path}"
+    return f"{path}?{urlencode(params, quote_via=quote)}" if params else path
+
+
+def path_of_link(uri: str) -> str:
+    """Gives a link as path and query relative to /v1, whatever host it names.
+
+    Links are relative to /v1, and in old traces begin with it. A host is dropped: the token is for ours.
+    """
+    try:
+        parts = urlsplit(uri.strip())
+    except ValueError as error:
+        raise UpstreamError("Microsoft's answer holds a link that cannot be followed.") from error
+    path = f"/{parts.path.lstrip('/')}"
+    if path[:4].lower() == "/v1/":
+        path = path[3:]
+    return f"{path}?{parts.query}" if parts.query else path
+
+
+async def _read_body(response: httpx.Response) -> bytes:
+    pieces = []
+    size = 0
+    async for piece in response.aiter_bytes():
+        size += len(piece)
+        if size > MAX_BODY_BYTES:
+            raise UpstreamError(
+                f"Microsoft's answer is larger than {MAX_BODY_BYTES} bytes.", status=response.status_code
+            )
+        pieces.append(piece)
+    return b"".join(pieces)
