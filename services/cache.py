@@ -159,6 +159,6 @@ def connect_cache(url: str | None, namespace: str) -> LookupCache:
     """
     if url is None:
         return MemoryCache()
-    from services.cache_redis import connect_redis  # costs 0.1 s, for nothing where there is no Redis
+    from services.cache_redis import connect_redis  # half a second, in vain where there is no Redis
 
     return connect_redis(url, namespace)

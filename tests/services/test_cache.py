@@ -342,7 +342,8 @@ async def test_memory_gives_what_it_holds_without_waiting():
 
     kept = cache.look(USER, ADELE.ref)
 
-    assert kept is not None and kept.value is ADELE
+    assert kept is not None
+    assert kept.value is ADELE
     assert cache.look(USER, UserRef(OTHER_ID, OTHER_ID)) is None
 
 
@@ -594,11 +595,10 @@ async def test_a_full_server_drops_stores_and_still_answers_reads():
     ],
 )
 def test_an_address_that_cannot_be_used_is_refused_and_not_repeated(url):
-    with pytest.raises(ValueError) as refusal:
+    with pytest.raises(ValueError, match="redis\\+sentinel://host:port,host:port/service") as refusal:
         connect_cache(url, NAMESPACE)
 
     assert "secret" not in str(refusal.value)
-    assert "redis+sentinel://host:port,host:port/service" in str(refusal.value)
 
 
 async def test_a_password_in_an_address_signs_in(redis_url, redis):
@@ -615,30 +615,24 @@ async def test_a_password_in_an_address_signs_in(redis_url, redis):
 async def test_a_cluster_is_one_cache_with_each_tenants_keys_in_one_slot():
     with ExitStack() as servers:
         folder = servers.enter_context(server_folder())
-        ports = free_ports(3)
-        for port in ports:
+        chosen = free_ports(6)
+        ports, bus_ports = chosen[:3], chosen[3:]
+        for port, bus_port in zip(ports, bus_ports, strict=True):
             (folder / str(port)).mkdir()
-            arguments = [
-                "--port",
-                str(port),
-                "--cluster-enabled",
-                "yes",
-                "--cluster-port",
-                str(free_ports(1)[0]),
-            ]
+            own = ["--port", str(port), "--cluster-port", str(bus_port), "--dir", str(folder / str(port))]
             servers.enter_context(
-                running(*arguments, "--bind", "127.0.0.1", "--save", "", "--dir", str(folder / str(port)))
+                running(*own, "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--save", "")
             )
         clients = [servers.enter_context(Redis(port=port)) for port in ports]
         for number, client in enumerate(clients):
             wait_until_it_answers(client)
             first, last = 16384 * number // 3, 16384 * (number + 1) // 3 - 1
             client.execute_command("CLUSTER ADDSLOTSRANGE", first, last)
-        own_ports = [client.config_get("cluster-port")["cluster-port"] for client in clients]
         for client in clients[1:]:
-            client.execute_command("CLUSTER MEET", "127.0.0.1", ports[0], own_ports[0])
-        while not all(client.cluster("info")["cluster_state"] == "ok" for client in clients):  # noqa: ASYNC110  # no event tells
-            await asyncio.sleep(0.02)
+            client.execute_command("CLUSTER MEET", "127.0.0.1", ports[0], bus_ports[0])
+        async with asyncio.timeout(10):
+            while not all(client.cluster("info")["cluster_state"] == "ok" for client in clients):  # noqa: ASYNC110  # no event tells
+                await asyncio.sleep(0.02)
 
         cache = connect_cache(f"redis+cluster://127.0.0.1:{ports[0]},127.0.0.1:{ports[1]}", NAMESPACE)
         tenants = {f"{number:08}-1111-4111-8111-111111111111": [f"{number}.example"] for number in range(60)}
