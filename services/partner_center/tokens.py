@@ -159,17 +159,21 @@ class TokenSource:
         configured = self._credentials.refresh_token.reveal()
         kept = await self._load() or configured
         try:
-            return await self._redeem_one(kept)
+            token, newest = await self._redeem_one(kept)
         except _GrantRefused as refused:
             if kept == configured:
                 raise refused.error from refused
             log.warning("kept_refresh_token_refused", detail=refused.error.detail)
-        try:
-            return await self._redeem_one(configured)
-        except _GrantRefused as refused:
-            raise refused.error from refused
+            try:
+                token, newest = await self._redeem_one(configured)
+            except _GrantRefused as refused_too:
+                raise refused_too.error from refused_too
+        if newest != kept:
+            await self._save(newest)
+        return token
 
-    async def _redeem_one(self, refresh_token: str) -> _AccessToken:
+    async def _redeem_one(self, refresh_token: str) -> tuple[_AccessToken, str]:
+        """Gives the access token, and the newest refresh token: v1 does not always send another."""
         asked_at = self._now()
         status, content = await self._post(refresh_token)
         if status != 200:
@@ -180,15 +184,13 @@ class TokenSource:
             raise _unavailable("The token endpoint gave no access token.", status) from error
         if not re.fullmatch(r"[\x21-\x7e]+", answer.access_token):
             raise _unavailable("The token endpoint gave an access token that no header can carry.", status)
-        newest = answer.refresh_token or refresh_token
-        if newest != self._newest_refresh_token:
-            await self._save(newest)
         lifetime = _lifetime(answer, asked_at)
-        return _AccessToken(
+        token = _AccessToken(
             value=answer.access_token,
             renew_at=asked_at + lifetime - min(RENEW_BEFORE, lifetime / 2),
             expires_at=asked_at + lifetime,
         )
+        return token, answer.refresh_token or refresh_token
 
     async def _post(self, refresh_token: str) -> tuple[int, bytes]:
         form = {
@@ -244,7 +246,9 @@ class TokenSource:
             f"{refusal.error} {refusal.suberror or ''} {refusal.error_description or ''}", refresh_token
         )
         error = _sign_in_error(status, refusal.error, number, detail)
-        if refusal.error == "invalid_grant" and not isinstance(error, SignInUnavailable):
+        if refusal.error in {"invalid_grant", "interaction_required"} and not isinstance(
+            error, SignInUnavailable
+        ):
             return _GrantRefused(error)
         return error
 

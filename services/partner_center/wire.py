@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -112,28 +111,30 @@ def decode(content: bytes, shape: type[T]) -> T:
     try:
         read: T = decoder.decode(content)
     except msgspec.ValidationError:
-        read = msgspec.convert(_in_our_names(msgspec.json.decode(content)), shape, strict=False)
+        return _decode_slowly(content, shape)
+    if isinstance(read, Shape) and all(getattr(read, name) is None for name in read.__struct_fields__):
+        return _decode_slowly(content, shape)
     return read
 
 
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
-@lru_cache(maxsize=1)
-def _names() -> Mapping[str, str]:
-    return {name.lower(): name for shape in Shape.__subclasses__() for name in shape.__struct_encode_fields__}
+def _decode_slowly(content: bytes, shape: type[T]) -> T:
+    """Matches names without regard to case: Partner Center echoes some requests in PascalCase with nulls."""
+    names = {name.lower(): name for kind in Shape.__subclasses__() for name in kind.__struct_encode_fields__}
+    return msgspec.convert(_in_our_names(msgspec.json.decode(content), names), shape, strict=False)
 
 
-def _in_our_names(value: object) -> object:
-    """Member names as the shapes have them, whatever their letter case; nulls left out as the wire does."""
+def _in_our_names(value: object, names: Mapping[str, str]) -> object:
     if isinstance(value, dict):
         return {
-            _names().get(name.lower(), name): _in_our_names(member)
+            names.get(name.lower(), name): _in_our_names(member, names)
             for name, member in value.items()
             if member is not None
         }
     if isinstance(value, list):
-        return [_in_our_names(item) for item in value]
+        return [_in_our_names(item, names) for item in value]
     return value
 
 
