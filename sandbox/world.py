@@ -77,6 +77,8 @@ class Subscription:
     suspension_reasons: tuple[str, ...] = ()
     parent_id: str | None = None
     version: int = 1
+    partner_mpn_id: str = ""
+    """Partner on record set by an update; empty means the customer's reseller, if any."""
 
 
 @dataclass(slots=True)
@@ -98,6 +100,7 @@ class User:
     licenses_at_deletion: dict[str, set[str]] = field(default_factory=dict)
     roles: set[str] = field(default_factory=set)
     password: str | None = None
+    force_change_password: bool = False
 
 
 @dataclass(slots=True)
@@ -124,7 +127,11 @@ class Customer:
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
     """By lower-case id."""
     address: dict[str, str] = field(default_factory=dict)
+    """Members of Partner Center's Address, by their names on the wire."""
     email: str = ""
+    billing_profile: dict[str, object] | None = None
+    """Stored by an update; until then the profile is made from the fields above."""
+    billing_version: int = 1
 
 
 @dataclass(slots=True)
