@@ -37,8 +37,8 @@ def graphiql_response(examples: Sequence[Example]) -> Response:
     """The page with its examples, or what to do where GraphiQL's own files have not been fetched."""
     if not files_are_there():
         return PlainTextResponse(
-            "GraphiQL's browser files have not been fetched yet. Run `make graphiql` in the project's folder, "
-            "then load this page again. The API itself answers here: POST /graphql.\n",
+            "GraphiQL's browser files have not been fetched yet: run `make graphiql` in the project's folder, "
+            "then load this page again. The API itself answers here all the same: POST /graphql.\n",
             status_code=503,
         )
     nonce = secrets.token_urlsafe(16)
