@@ -206,7 +206,7 @@ async def _decode(value_type: type[V], raw: bytes | str) -> Kept[V] | None:
 
 def _decompress(raw: bytes) -> bytes:
     inflate = zlib.decompressobj()
-    plain = inflate.decompress(raw, LARGEST_ENTRY_BYTES)
+    plain = inflate.decompress(raw, LARGEST_ENTRY_BYTES + 1)
     if not inflate.eof:
         raise ValueError("cut short, or larger than anything that is kept")
     return plain
