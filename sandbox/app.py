@@ -1,4 +1,5 @@
-"""The sandbox as an ASGI application: one door for Partner Center, the token endpoint, both issuers and control."""
+"""The sandbox as an ASGI application: one door for Partner Center, the token endpoint, both issuers and
+control."""
 
 from __future__ import annotations
 
@@ -185,7 +186,9 @@ async def _write(answer: Answer, scope: Scope, send: Send, *, truncated: bool) -
     content = answer.content()
     headers = {"Content-Length": str(len(content)), **answer.headers}
     if content:
-        headers["Content-Type"] = "application/json; charset=utf-8" if answer.traced else _untraced_type(answer)
+        headers["Content-Type"] = (
+            "application/json; charset=utf-8" if answer.traced else _untraced_type(answer)
+        )
     raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": raw})
     if scope["method"] == "HEAD":
@@ -198,5 +201,6 @@ async def _write(answer: Answer, scope: Scope, send: Send, *, truncated: bool) -
 
 
 def _untraced_type(answer: Answer) -> str:
-    """The gateway's own answers name no charset (learn.microsoft.com/partner-center/developer/api-throttling-guidance)."""
+    """The gateway's own answers name no charset
+    (learn.microsoft.com/partner-center/developer/api-throttling-guidance)."""
     return "application/json" if answer.status == 429 else "application/json; charset=utf-8"

@@ -13,6 +13,7 @@ from sandbox.tokens import Principal
 from sandbox.wire import Answer, is_guid
 from sandbox.world import Customer, Subscription, User
 
+
 def _no_customer() -> Customer:
     return Customer("", "", "", "")
 
@@ -104,9 +105,9 @@ PRIVILEGED_AUTHENTICATION_ADMINISTRATOR = "Privileged Authentication Administrat
 class Operation:
     """A path with a method, who may call it, and what answers.
 
-    `application`: whether an app-only token may call it. `roles`: directory roles of which the partner needs one in
-    the customer's tenant; empty when none is needed. A global administrator may do all.
-    Source: the "Credentials" and GDAP notes of the operation pages, learn.microsoft.com/partner-center/developer.
+    `application`: whether an app-only token may call it. `roles`: directory roles of which the partner needs
+    one in the customer's tenant; empty when none is needed. A global administrator may do all. Source: the
+    "Credentials" and GDAP notes of the operation pages, learn.microsoft.com/partner-center/developer.
     """
 
     method: Literal["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"]

@@ -1,7 +1,7 @@
 """The trail of writes, as Partner Center's audit records show them.
 
-Source: learn.microsoft.com/partner-center/developer/auditing-resources. Values are JSON texts in PascalCase. Passwords
-never enter the trail.
+Source: learn.microsoft.com/partner-center/developer/auditing-resources. Values are JSON texts in PascalCase.
+Passwords never enter the trail.
 """
 
 from __future__ import annotations

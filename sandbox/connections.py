@@ -1,7 +1,7 @@
 """Breaking off connections on purpose.
 
-The server puts a connection's handle into the ASGI scope's extensions. Where there is none, in process, the same
-is told by the exception that an httpx client would raise.
+The server puts a connection's handle into the ASGI scope's extensions. Where there is none, in process, the
+same is told by the exception that an httpx client would raise.
 """
 
 from __future__ import annotations

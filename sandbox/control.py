@@ -1,8 +1,8 @@
 """The control routes: reset, clock, calls, faults, switches.
 
-They stand outside /v1 and are for whoever sits at this machine: the client's address and the Host header must be
-loopback (a name that was bound anew to 127.0.0.1 is not), requests that a browser sends for another site are refused,
-and bodies are JSON only.
+They stand outside /v1 and are for whoever sits at this machine: the client's address and the Host header must
+be loopback (a name that was bound anew to 127.0.0.1 is not), requests that a browser sends for another site
+are refused, and bodies are JSON only.
 """
 
 from __future__ import annotations

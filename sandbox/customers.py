@@ -100,7 +100,9 @@ def create_customer(ask: Ask) -> Answer:
         email=str(profile.get("email", "")),
         billing_profile=profile,
     )
-    administrator = User(str(uuid.uuid4()), f"admin@{domain}", customer.company_name, password=_FIRST_PASSWORD)
+    administrator = User(
+        str(uuid.uuid4()), f"admin@{domain}", customer.company_name, password=_FIRST_PASSWORD
+    )
     administrator.roles.add(_GLOBAL_ADMINISTRATOR_ROLE)
     customer.users[administrator.id] = administrator
     world.customers[customer.id] = customer

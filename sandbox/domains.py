@@ -1,6 +1,7 @@
 """Domains: of a customer, and whether a name is taken.
 
-Sources: learn.microsoft.com/partner-center/developer/get-customer-custom-domain, …/verify-domain-availability.
+Sources: learn.microsoft.com/partner-center/developer/get-customer-custom-domain,
+…/verify-domain-availability.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def head_domain(ask: Ask) -> Answer:
 
 
 def check_domain_availability(ask: Ask) -> Answer:
-    """True when the prefix is free under onmicrosoft.com. The swagger names no body; a bare boolean is ours."""
+    """True when the prefix is free under onmicrosoft.com. The swagger names no body; a bare boolean is
+    ours."""
     return Answer(200, not _is_taken(ask, f"{ask.params['prefix']}.onmicrosoft.com"))
 
 

@@ -1,7 +1,7 @@
 """Faults that are ordered through `POST /sandbox/faults`: statuses, delays, dropped connections.
 
-The first rule that matches a request acts, after `skip` matches and `times` times; a rule that is still skipping,
-used up, or passed over by `probability` lets the next one look.
+The first rule that matches a request acts, after `skip` matches and `times` times; a rule that is still
+skipping, used up, or passed over by `probability` lets the next one look.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
-
 
 Reader = Callable[[object], object]
 

@@ -1,6 +1,7 @@
 """The `filter` query parameter: one field, one value, one operator, as JSON.
 
-Source: learn.microsoft.com/partner-center/developer/utility-resources. Values are compared without regard to case.
+Source: learn.microsoft.com/partner-center/developer/utility-resources. Values are compared without regard to
+case.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class Filter:
 
 
 def read_filter(query: Query, operators_by_field: Mapping[str, tuple[str, ...]]) -> Filter | None:
-    """The request's filter; refuses a field that the collection does not have and an operator it does not allow."""
+    """The request's filter; refuses a field that the collection does not have and an operator it does not
+    allow."""
     text = query.first("filter")
     if not text or not text.strip():
         return None
@@ -56,7 +58,9 @@ def read_filter(query: Query, operators_by_field: Mapping[str, tuple[str, ...]])
     allowed = {name.lower(): operators for name, operators in operators_by_field.items()}.get(field)
     if allowed is None:
         raise refusals.invalid_property(f"Invalid property: {members.text('Field')}")
-    chosen = next((name for name in _OPERATORS if name.replace("_", "") == operator.replace("_", "").lower()), "")
+    chosen = next(
+        (name for name in _OPERATORS if name.replace("_", "") == operator.replace("_", "").lower()), ""
+    )
     if chosen not in allowed:
         raise refusals.invalid_input(f"The operator {operator} is not supported for {members.text('Field')}.")
     value = members.text("Value")

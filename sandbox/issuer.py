@@ -1,7 +1,7 @@
 """The issuer of callers' tokens: who signs for those that call the gateway in sandbox mode.
 
-Has nothing to do with Microsoft's token endpoint, which `sandbox.tokens` stands in for. The key is derived from a
-fixed seed, so `sign_token` needs no running server; `jwks` is served at `/.well-known/jwks.json`.
+Has nothing to do with Microsoft's token endpoint, which `sandbox.tokens` stands in for. The key is derived
+from a fixed seed, so `sign_token` needs no running server; `jwks` is served at `/.well-known/jwks.json`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ _SEED = "sandbox issuer of callers' tokens, key 1"
 
 
 def sign_token(claims: Mapping[str, object]) -> str:
-    """A JWT (RFC 9068: `typ` is `at+jwt`) with exactly these claims; `iss`, `aud`, `exp` are the caller's to give."""
+    """A JWT (RFC 9068: `typ` is `at+jwt`) with exactly these claims; `iss`, `aud`, `exp` are the caller's to
+    give."""
     key = signing_key(_SEED)
     header = {"alg": "ES256", "typ": "at+jwt", "kid": key.kid}
     return jwt.encode(header, dict(claims), key, algorithms=["ES256"])

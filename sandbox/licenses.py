@@ -121,9 +121,13 @@ def _plan(plan: Plan, status: str) -> Json:
 
 
 def _license_groups(ask: Ask) -> frozenset[str]:
-    """Groups come as a repeated parameter (the pages) or as a comma list (generated clients); group1 by default."""
+    """Groups come as a repeated parameter (the pages) or as a comma list (generated clients); group1 by
+    default."""
     names = [
-        name.strip() for value in ask.query.all("licenseGroupIds") for name in value.split(",") if name.strip()
+        name.strip()
+        for value in ask.query.all("licenseGroupIds")
+        for name in value.split(",")
+        if name.strip()
     ]
     for name in names:
         if name.lower() not in _GROUPS:

@@ -1,7 +1,7 @@
 """A request's JSON, read without regard to the case of names.
 
-Requests may be camelCase or PascalCase at every level, with explicit nulls (the .NET SDK sends them); unknown members
-are ignored. Sources: learn.microsoft.com/partner-center/developer/assign-licenses-to-a-user and
+Requests may be camelCase or PascalCase at every level, with explicit nulls (the .NET SDK sends them); unknown
+members are ignored. Sources: learn.microsoft.com/partner-center/developer/assign-licenses-to-a-user and
 …/set-user-roles-for-a-customer.
 """
 

@@ -1,9 +1,10 @@
 """Pages and continuation tokens.
 
-A page links to the next through `links.next` (address and MS-ContinuationToken header) and repeats the token as the
-member `continuationToken`, since the SDKs read the one or the other. A seek request need not repeat size, filter or
-order: the token carries them. Sources: learn.microsoft.com/partner-center/developer/get-invoice-unbilled-recon-lineitems
-(the link), microsoft/partner-center-sdk-for-dotNET (the member, the seek operations).
+A page links to the next through `links.next` (address and MS-ContinuationToken header) and repeats the token
+as the member `continuationToken`, since the SDKs read the one or the other. A seek request need not repeat
+size, filter or order: the token carries them. Sources:
+learn.microsoft.com/partner-center/developer/get-invoice-unbilled-recon-lineitems (the link),
+microsoft/partner-center-sdk-for-dotNET (the member, the seek operations).
 """
 
 from __future__ import annotations

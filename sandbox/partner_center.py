@@ -1,9 +1,9 @@
 """Partner Center itself: finds the operation, lets the caller in or not, answers.
 
-Paths and query names are matched without regard to case; a trailing slash and doubled slashes after /v1 are accepted.
-Order of the checks: rate limit (it counts refused calls too), bearer token, MFA, app-only, request id, customer, role.
-Sources: learn.microsoft.com/partner-center/developer/headers, …/partner-center-authentication,
-…/gdap-and-secure-application-model.
+Paths and query names are matched without regard to case; a trailing slash and doubled slashes after /v1 are
+accepted. Order of the checks: rate limit (it counts refused calls too), bearer token, MFA, app-only, request
+id, customer, role. Sources: learn.microsoft.com/partner-center/developer/headers,
+…/partner-center-authentication, …/gdap-and-secure-application-model.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def answer_partner_center(
     request_id: str,
     correlation_id: str,
 ) -> Answer:
-    """The answer to a request below /v1, refusals and failures included. `path` is decoded, header names lower case."""
+    """The answer to a request below /v1, refusals and failures included. `path` is decoded, header names
+    lower case."""
     try:
         answer = _dispatch(state, method, path, query, headers, content, request_id, correlation_id)
     except Refusal as refusal:
@@ -167,7 +168,9 @@ def _admit(state: SandboxState, headers: Mapping[str, str], operation: Operation
         if not operation.application:
             raise refusals.application_only()
     elif not principal.multi_factor:
-        raise refusals.unauthorized(900421, "The token does not contain the required multi-factor authentication claim.")
+        raise refusals.unauthorized(
+            900421, "The token does not contain the required multi-factor authentication claim."
+        )
     return principal
 
 

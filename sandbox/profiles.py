@@ -1,8 +1,8 @@
 """What is told of a customer's company: profiles, organization, validation, managed services.
 
 Sources: learn.microsoft.com/partner-center/developer/get-a-customer-s-company-profile,
-…/get-all-of-a-customer-s-billing-profiles, …/update-a-customer-s-billing-profile, …/get-customer-organization,
-…/retrieve-validation-status, …/get-the-managed-services-for-a-customer-by-id.
+…/get-all-of-a-customer-s-billing-profiles, …/update-a-customer-s-billing-profile,
+…/get-customer-organization, …/retrieve-validation-status, …/get-the-managed-services-for-a-customer-by-id.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What Partner Center refuses, with status, code and text.
 
-Source: learn.microsoft.com/partner-center/developer/error-codes. The texts of directory refusals are Microsoft Graph's,
-since Partner Center passes user, role and license calls on to the directory; their code is not published, 3000
-("Invalid property") stands in.
+Source: learn.microsoft.com/partner-center/developer/error-codes. The texts of directory refusals are
+Microsoft Graph's, since Partner Center passes user, role and license calls on to the directory; their code is
+not published, 3000 ("Invalid property") stands in.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from sandbox.wire import Answer, Json
 
 INSUFFICIENT_PRIVILEGES = "Insufficient privileges to complete the operation."
 DUPLICATE_UPN = "Another object with the same value for property userPrincipalName already exists."
-DUPLICATE_IMMUTABLE_ID = "Another object with the same value for property onPremisesImmutableId already exists."
+DUPLICATE_IMMUTABLE_ID = (
+    "Another object with the same value for property onPremisesImmutableId already exists."
+)
 UNVERIFIED_DOMAIN = (
     "The domain portion of the userPrincipalName property is invalid. "
     "You must use one of the verified domain names in your organization."

@@ -12,7 +12,10 @@ from sandbox.filters import read_filter
 from sandbox.wire import Answer, Json, attributes, collection
 from sandbox.world import Reseller
 
-_INVITATION = "https://admin.microsoft.com/Adminportal/Home?invType=ResellerRelationship"
+_INVITATION = (
+    "https://admin.microsoft.com/Adminportal/Home?invType=ResellerRelationship"
+    "&partnerId={partner_id}&msppId=0&DAP=true#/BillingAccounts/partner-invitation"
+)
 
 
 def list_relationships(ask: Ask) -> Answer:
@@ -45,7 +48,7 @@ def list_customer_relationships(ask: Ask) -> Answer:
 
 
 def get_relationship_request(ask: Ask) -> Answer:
-    url = f"{_INVITATION}&partnerId={ask.state.world.partner_id}&msppId=0&DAP=true#/BillingAccounts/partner-invitation"
+    url = _INVITATION.format(partner_id=ask.state.world.partner_id)
     return Answer(200, {"url": url, "attributes": attributes("CustomerRelationshipRequest")})
 
 

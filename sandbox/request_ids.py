@@ -1,6 +1,7 @@
 """The memory that makes a write with a known MS-RequestId answer as it did the first time.
 
-Source: learn.microsoft.com/partner-center/developer/headers; how long Partner Center remembers is not published.
+Source: learn.microsoft.com/partner-center/developer/headers; how long Partner Center remembers is not
+published.
 """
 
 from __future__ import annotations

@@ -110,7 +110,9 @@ _READERS = (
 
 OPERATIONS = (
     Operation("GET", _ROLES, list_roles, roles=(DIRECTORY_READER,)),
-    Operation("GET", "/customers/{customer_id}/users/{user_id}/directoryroles", list_user_roles, roles=_READERS),
+    Operation(
+        "GET", "/customers/{customer_id}/users/{user_id}/directoryroles", list_user_roles, roles=_READERS
+    ),
     Operation("GET", _MEMBERS, list_members, roles=_READERS),
     Operation("POST", _MEMBERS, add_member, roles=(PRIVILEGED_ROLE_ADMINISTRATOR,)),
     Operation("DELETE", f"{_MEMBERS}/{{user_id}}", remove_member, roles=(PRIVILEGED_ROLE_ADMINISTRATOR,)),

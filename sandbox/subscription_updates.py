@@ -21,7 +21,8 @@ _LEAST_UNITS = 1
 
 
 def update_subscription(ask: Ask) -> Answer:
-    """The page sends the whole resource; members left out stay, but for automatic renewal (see the switch)."""
+    """The page sends the whole resource; members left out stay, but for automatic renewal (see the
+    switch)."""
     subscription = ask.subscription()
     members = ask.members()
     _check_etag(ask, members, subscription)
@@ -29,7 +30,9 @@ def update_subscription(ask: Ask) -> Answer:
     if status not in _STATUSES:
         raise refusals.unknown_enum(status)
     if subscription.status == "deleted":
-        raise Refusal(400, 2011, f"Subscription with ID {subscription.id} and deleted status can't be updated.")
+        raise Refusal(
+            400, 2011, f"Subscription with ID {subscription.id} and deleted status can't be updated."
+        )
     if subscription.status == "expired":
         raise Refusal(400, 900279, "Update operations are no longer allowed for this subscription.")
     quantity = members.integer("quantity")
@@ -53,7 +56,9 @@ def update_subscription(ask: Ask) -> Answer:
     subscription.version += 1
     body = write_subscription(ask, subscription)
     details = {"SubscriptionId": subscription.id, "Quantity": str(quantity), "Status": status}
-    ask.state.audit.record(ask, "subscription", _operation(before, body), new=body, old=before, details=details)
+    ask.state.audit.record(
+        ask, "subscription", _operation(before, body), new=body, old=before, details=details
+    )
     return Answer(200, body)
 
 
@@ -73,8 +78,11 @@ def _billing_cycle(members: Members, subscription: Subscription) -> str:
     if cycle not in _BILLING_CYCLES:
         raise refusals.unknown_enum(cycle)
     if cycle != subscription.billing_cycle and subscription.kind in LEGACY_KINDS:
-        text = "The billing cycle for an existing subscription can't be updated using update-subscription operation."
-        raise Refusal(400, 2054, f"{text} Use update-Order operation")
+        text = (
+            "The billing cycle for an existing subscription can't be updated using update-subscription "
+            "operation. Use update-Order operation"
+        )
+        raise Refusal(400, 2054, text)
     return cycle
 
 
@@ -136,7 +144,9 @@ def _capability(holding: Holding) -> str:
 def _operation(before: dict[str, object], after: dict[str, object]) -> str:
     if before["status"] != after["status"]:
         return "suspend_subscription" if after["status"] == "suspended" else "activate_subscription"
-    return "update_subscription_quantity" if before["quantity"] != after["quantity"] else "update_subscription"
+    return (
+        "update_subscription_quantity" if before["quantity"] != after["quantity"] else "update_subscription"
+    )
 
 
 OPERATIONS = (

@@ -1,7 +1,7 @@
 """Answers to what the sources leave open, one switch each.
 
-Microsoft's pages do not say how Partner Center behaves in these cases. The default is the likeliest answer; a test or
-an operator can turn it over, through `POST /sandbox/switches`, to see whether a client depends on it.
+Microsoft's pages do not say how Partner Center behaves in these cases. The default is the likeliest answer; a
+test or an operator can turn it over, through `POST /sandbox/switches`, to see whether a client depends on it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The rate limit on customers and subscriptions.
 
-500 requests a minute per tenant id. Source: learn.microsoft.com/partner-center/developer/customer-resources and
-…/subscription-resources; the answer's shape: …/api-throttling-guidance. Every request counts, refused ones too.
+500 requests a minute per tenant id. Source: learn.microsoft.com/partner-center/developer/customer-resources
+and …/subscription-resources; the answer's shape: …/api-throttling-guidance. Every request counts, refused
+ones too.
 """
 
 from __future__ import annotations

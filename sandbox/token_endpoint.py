@@ -1,7 +1,7 @@
 """The token endpoint, v1 and v2, and the metadata that sign-in libraries read first.
 
-Sources: learn.microsoft.com/partner-center/developer/enable-secure-app-model (v1) and "Microsoft identity platform and
-OAuth 2.0 authorization code flow" / "… client credentials flow" (v2).
+Sources: learn.microsoft.com/partner-center/developer/enable-secure-app-model (v1), "Microsoft identity
+platform and OAuth 2.0 authorization code flow" and "… client credentials flow" (v2).
 """
 
 from __future__ import annotations
@@ -95,7 +95,11 @@ def openid_configuration(base_url: str, tenant: str, *, v2: bool) -> Json:
     tenant_id = settings.PARTNER_TENANT_ID if tenant.lower() in _SHARED_TENANTS else tenant
     return {
         "token_endpoint": f"{authority}/oauth2{version}/token",
-        "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
+        "token_endpoint_auth_methods_supported": [
+            "client_secret_post",
+            "private_key_jwt",
+            "client_secret_basic",
+        ],
         "jwks_uri": f"{authority}/discovery{version}/keys",
         "response_modes_supported": ["query", "fragment", "form_post"],
         "subject_types_supported": ["pairwise"],
@@ -155,7 +159,11 @@ def _tenant_id(state: SandboxState, tenant: str) -> str:
 def _check_secret(fields: Mapping[str, str]) -> None:
     secret = fields.get("client_secret", "")
     if not secret:
-        raise token_errors.unknown_certificate() if fields.get("client_assertion") else token_errors.missing_secret()
+        raise (
+            token_errors.unknown_certificate()
+            if fields.get("client_assertion")
+            else token_errors.missing_secret()
+        )
     if not hmac.compare_digest(secret.encode(), settings.CLIENT_SECRET.encode()):
         raise token_errors.wrong_secret(fields["client_id"])
 
@@ -182,7 +190,11 @@ def _target(
         return audience, sign_in
     targets = [scope for scope in scopes if scope not in _SIGN_IN_SCOPES]
     if not targets and application_only:
-        raise token_errors.missing_field("scope") if not scopes else token_errors.invalid_scope(" ".join(scopes))
+        raise (
+            token_errors.missing_field("scope")
+            if not scopes
+            else token_errors.invalid_scope(" ".join(scopes))
+        )
     audience = PARTNER_CENTER
     for index, scope in enumerate(targets):
         resource, _, permission = scope.rpartition("/")

@@ -1,7 +1,7 @@
 """The token endpoint's refusals, with the error body of Microsoft Entra.
 
-Sources: learn.microsoft.com "Microsoft identity platform and OAuth 2.0 authorization code flow" (names of `error`) and
-"Microsoft Entra authentication & authorization error codes" (AADSTS numbers and texts).
+Sources: learn.microsoft.com "Microsoft identity platform and OAuth 2.0 authorization code flow" (names of
+`error`) and "Microsoft Entra authentication & authorization error codes" (AADSTS numbers and texts).
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ def wrong_secret(client_id: str) -> TokenRefusal:
 
 
 def unknown_certificate() -> TokenRefusal:
-    text = "The certificate with identifier used to sign the client assertion is not registered on application."
+    text = (
+        "The certificate with identifier used to sign the client assertion is not registered on application."
+    )
     return TokenRefusal("invalid_client", 700027, text, status=401)
 
 
@@ -87,10 +89,7 @@ def unsupported_grant(grant: str) -> TokenRefusal:
 
 
 def invalid_scope(scope: str) -> TokenRefusal:
-    text = (
-        "The provided value for the input parameter 'scope' is not valid. "
-        f"The scope {scope} is not valid."
-    )
+    text = f"The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid."
     return TokenRefusal("invalid_scope", 70011, text)
 
 

@@ -1,9 +1,9 @@
 """Access and refresh tokens: made, remembered, recognized.
 
 Access tokens are JWTs with the claims of a real App+User token (learn.microsoft.com/partner-center/
-partner-security-requirements-mandating-mfa). Refresh tokens rotate: each use returns a new one, the used one stays
-valid, 90 days without use end it (learn.microsoft.com "Refresh tokens in the Microsoft identity platform"). They
-carry their date and a checksum, so that they outlive a restart of the sandbox.
+partner-security-requirements-mandating-mfa). Refresh tokens rotate: each use returns a new one, the used one
+stays valid, 90 days without use end it (learn.microsoft.com "Refresh tokens in the Microsoft identity
+platform"). They carry their date and a checksum, so that they outlive a restart of the sandbox.
 """
 
 from __future__ import annotations

@@ -64,7 +64,8 @@ def create_user(ask: Ask) -> Answer:
 
 
 def update_user(ask: Ask) -> Answer:
-    """Merges what is sent; null leaves a member as it is, an empty text clears a name. `state` active restores."""
+    """Merges what is sent; null leaves a member as it is, an empty text clears a name. `state` active
+    restores."""
     purge_deleted_users(ask)
     members = ask.members()
     user = ask.user(deleted=True)

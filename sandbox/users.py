@@ -1,7 +1,7 @@
 """Reading users of a customer, and how a user is written.
 
-Sources: learn.microsoft.com/partner-center/developer/user-resources, …/get-a-list-of-all-user-accounts-for-a-customer,
-…/get-a-user-account-by-id, …/view-a-deleted-user.
+Sources: learn.microsoft.com/partner-center/developer/user-resources,
+…/get-a-list-of-all-user-accounts-for-a-customer, …/get-a-user-account-by-id, …/view-a-deleted-user.
 """
 
 from __future__ import annotations

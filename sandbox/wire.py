@@ -1,7 +1,7 @@
 """How Partner Center writes JSON: answers, links, collections, dates, ids.
 
-Sources: learn.microsoft.com/partner-center/developer/headers and …/utility-resources; responses are camelCase, leave
-out null members, and write enums in snake case.
+Sources: learn.microsoft.com/partner-center/developer/headers and …/utility-resources; responses are
+camelCase, leave out null members, and write enums in snake case.
 """
 
 from __future__ import annotations
