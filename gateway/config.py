@@ -6,6 +6,7 @@ A field `name` of `Settings` is read from the variable `GATEWAY_NAME`, and a sec
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -156,6 +157,11 @@ def variables() -> list[str]:
             [variable_of(name), f"{variable_of(name)}_FILE"] if name in _SECRETS else [variable_of(name)]
         )
     ]
+
+
+def load_settings(*, sandbox: bool) -> Settings:
+    """The settings of this process, from its environment and the `.env` of its working directory."""
+    return Settings.from_env(read_environment(os.environ, Path.cwd()), sandbox=sandbox)
 
 
 def read_environment(environ: Mapping[str, str], folder: Path) -> dict[str, str]:

@@ -1,0 +1,223 @@
+"""`gateway check`: whether everything that the settings name answers, one line each.
+
+Each line names one thing that is wrong and what to do about it; what could not be asked because of it is
+said to be not asked. Only reads are made. Neither secrets nor texts of others are printed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TextIO
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import aiosmtplib
+import httpx
+from redis.exceptions import AuthenticationError
+
+from gateway.config import Settings
+from gateway.issuer_keys import KeysUnavailable, fetch_key_set
+from gateway.setting_values import is_loopback
+from services.cache import CacheUnavailable, connect_cache
+from services.errors import Misconfigured, SignInAgain, SignInError, UpstreamError
+from services.partner_center.refresh_tokens import FileRefreshTokens, MemoryRefreshTokens
+from services.partner_center.tokens import PartnerCredentials, TokenSource
+from services.partner_center.transport import Transport
+from services.secret import Secret
+
+MAIL_SECONDS = 10.0
+SECRET_WRONG = frozenset({7000215, 7000222})
+CLIENT_WRONG = frozenset({700016, 7000112, 650052})
+TENANT_WRONG = frozenset({90002, 900023})
+
+
+class Outcome(Enum):
+    OK = "ok"
+    FAILED = "FAIL"
+    NOT_ASKED = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    name: str
+    outcome: Outcome
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.outcome.value:<5} {self.name:<16} {self.text}"
+
+
+async def check(settings: Settings, out: TextIO) -> bool:
+    """Writes the lines, and gives whether nothing failed."""
+    others = [asyncio.create_task(each(settings)) for each in (check_redis, check_mail, check_issuer)]
+    lines = [*await check_partner_center(settings), *await asyncio.gather(*others)]
+    for line in lines:
+        print(line, file=out)
+    return all(line.outcome is not Outcome.FAILED for line in lines)
+
+
+async def check_partner_center(settings: Settings) -> list[Line]:
+    """Gets an access token, then asks for one customer with it."""
+    store = settings.partner_center_refresh_token_store
+    async with httpx.AsyncHTTPTransport() as http:
+        tokens = TokenSource(
+            http,
+            PartnerCredentials(
+                tenant_id=settings.partner_center_tenant_id,
+                client_id=settings.partner_center_client_id,
+                client_secret=settings.partner_center_client_secret,
+                refresh_token=settings.partner_center_refresh_token,
+            ),
+            # The answer may hold a newer refresh token, which is kept where the gateway keeps it.
+            store=FileRefreshTokens(store) if store else MemoryRefreshTokens(),
+            now=lambda: datetime.now(UTC),
+            token_url=settings.partner_center_token_url,
+        )
+        transport = Transport(http, tokens, base_url=settings.partner_center_url)
+        sign_in = await _line("Sign-in", lambda: _sign_in(tokens), SignInError, _sign_in_failure)
+        if sign_in.outcome is Outcome.FAILED:
+            return [sign_in, Line("Partner Center", Outcome.NOT_ASKED, "not asked: there is no access token")]
+        asked = await _line("Partner Center", lambda: _ask(transport), UpstreamError, _partner_center_failure)
+    return [sign_in, asked]
+
+
+async def check_redis(settings: Settings) -> Line:
+    url = settings.redis_url
+    if url is None:
+        return Line("Redis", Outcome.NOT_ASKED, "not configured: each process keeps its own cache")
+    return await _line("Redis", lambda: _ping(url), CacheUnavailable, _redis_failure)
+
+
+async def check_mail(settings: Settings) -> Line:
+    url = settings.smtp_url
+    if url is None:
+        return Line("Mail server", Outcome.NOT_ASKED, "not configured: no mail is sent")
+    return await _line("Mail server", lambda: _greet(url), (aiosmtplib.SMTPException, OSError), _mail_failure)
+
+
+async def check_issuer(settings: Settings) -> Line:
+    return await _line(
+        "Issuer's keys", lambda: _fetch_keys(settings.auth_jwks_url), KeysUnavailable, _issuer_failure
+    )
+
+
+async def _line(
+    name: str,
+    ask: Callable[[], Awaitable[str]],
+    expected: type[Exception] | tuple[type[Exception], ...],
+    failure: Callable[[Exception], str],
+) -> Line:
+    started = time.perf_counter()
+    try:
+        text = await ask()
+    except expected as error:
+        return Line(name, Outcome.FAILED, failure(error))
+    return Line(name, Outcome.OK, f"answered in {(time.perf_counter() - started) * 1000:.0f} ms{text}")
+
+
+async def _sign_in(tokens: TokenSource) -> str:
+    await tokens.get()
+    return " with an access token"
+
+
+def _sign_in_failure(error: Exception) -> str:
+    assert isinstance(error, SignInError)
+    number = error.upstream_code
+    if number in SECRET_WRONG:
+        setting = "GATEWAY_PARTNER_CENTER_CLIENT_SECRET"
+    elif number in CLIENT_WRONG:
+        setting = "GATEWAY_PARTNER_CENTER_CLIENT_ID"
+    elif number in TENANT_WRONG:
+        setting = "GATEWAY_PARTNER_CENTER_TENANT_ID"
+    elif isinstance(error, SignInAgain):
+        setting = "GATEWAY_PARTNER_CENTER_REFRESH_TOKEN"
+    elif isinstance(error, Misconfigured):
+        setting = "the settings GATEWAY_PARTNER_CENTER_…"
+    else:
+        setting = "GATEWAY_PARTNER_CENTER_TOKEN_URL"
+    known = f" (AADSTS{number})" if number else ""
+    return f"{error.message}{known} See {setting}."
+
+
+async def _ask(transport: Transport) -> str:
+    answer = await transport.request("GET", "/customers", tenant_id=None, params={"size": "1"})
+    content = answer.json()
+    items = content.get("items") if isinstance(content, dict) else None
+    if not isinstance(items, list):
+        raise UpstreamError("The answer is not Partner Center's.")
+    return ", 1 customer" if items else ", no customer"
+
+
+def _partner_center_failure(error: Exception) -> str:
+    assert isinstance(error, UpstreamError)
+    numbers = [f"status {error.status}"] if error.status else []
+    numbers += [f"code {error.upstream_code}"] if error.upstream_code else []
+    known = f" ({', '.join(numbers)})" if numbers else ""
+    advice = "See GATEWAY_PARTNER_CENTER_URL." if error.status is None else "The sign-in itself went well."
+    return f"{error.message}{known} {advice}"
+
+
+async def _ping(url: Secret) -> str:
+    cache = connect_cache(url.reveal(), "check")
+    try:
+        await cache.ping()
+    finally:
+        with suppress(Exception):  # the answer is known already
+            await cache.close()
+    return ""
+
+
+def _redis_failure(error: Exception) -> str:
+    if isinstance(error.__cause__, AuthenticationError):
+        return "It refuses the user or the password. See GATEWAY_REDIS_URL."
+    return f"{error} Start it, or see GATEWAY_REDIS_URL."
+
+
+async def _greet(url: Secret) -> str:
+    parts = urlsplit(url.reveal())
+    client = _mail_client(parts)
+    await client.connect()  # greets, turns encryption on where it is offered, and signs in with a user
+    with suppress(aiosmtplib.SMTPException, OSError):
+        await client.quit()
+    return ", signed in" if parts.username else ""
+
+
+def _mail_client(parts: SplitResult) -> aiosmtplib.SMTP:
+    encrypted = parts.scheme == "smtps"
+    # A password goes over an open line to this machine only.
+    must_encrypt = bool(parts.username) and not encrypted and not is_loopback(parts.hostname)
+    return aiosmtplib.SMTP(
+        hostname=parts.hostname,
+        port=parts.port,
+        username=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password or "") if parts.username else None,
+        use_tls=encrypted,
+        start_tls=True if must_encrypt else None if not encrypted else False,
+        timeout=MAIL_SECONDS,
+        local_hostname="localhost",  # else the name is looked up, which can take long
+    )
+
+
+def _mail_failure(error: Exception) -> str:
+    if isinstance(error, aiosmtplib.SMTPAuthenticationError):
+        return f"It refuses the user or the password (SMTP {error.code}). See GATEWAY_SMTP_URL."
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        return f"It answered {error.code} to the greeting. See GATEWAY_SMTP_URL."
+    return f"It cannot be reached ({type(error).__name__}). Start it, or see GATEWAY_SMTP_URL."
+
+
+async def _fetch_keys(url: str) -> str:
+    count = len(await fetch_key_set(url))
+    if not count:
+        raise KeysUnavailable("the issuer publishes no key that can be used")
+    return f", {count} {'key' if count == 1 else 'keys'}"
+
+
+def _issuer_failure(error: Exception) -> str:
+    text = str(error)
+    return f"{text[0].upper()}{text[1:]}. See GATEWAY_AUTH_JWKS_URL."
