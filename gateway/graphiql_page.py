@@ -33,16 +33,16 @@ class Example:
     variables: str = ""
 
 
-def graphiql_response(examples: Sequence[Example]) -> Response:
+def graphiql_response(examples: Sequence[Example], folder: Path = PAGE_FOLDER) -> Response:
     """The page with its examples, or what to do where GraphiQL's own files have not been fetched."""
-    if not files_are_there():
+    if not files_are_there(folder):
         return PlainTextResponse(
-            "GraphiQL's browser files have not been fetched yet: run `make graphiql` in the project's folder, "
+            "GraphiQL's browser files are not here yet: run `make graphiql` in the project's folder, "
             "then load this page again. The API itself answers here all the same: POST /graphql.\n",
             status_code=503,
         )
     nonce = secrets.token_urlsafe(16)
-    page = (PAGE_FOLDER / "page.html").read_text(encoding="utf-8")
+    page = (folder / "page.html").read_text(encoding="utf-8")
     page = page.replace("{{ nonce }}", nonce).replace("{{ examples }}", _as_script(examples))
     return HTMLResponse(page, headers=graphiql_headers(nonce))
 
@@ -62,9 +62,9 @@ def static_mount() -> Mount:
     return Mount("/graphiql", StaticFiles(directory=PAGE_FOLDER), name="graphiql")
 
 
-def files_are_there() -> bool:
+def files_are_there(folder: Path = PAGE_FOLDER) -> bool:
     """True once `make graphiql` has run here, and in every wheel."""
-    return (PAGE_FOLDER / "vendor" / "graphiql.js").is_file()
+    return (folder / "vendor" / "graphiql.js").is_file()
 
 
 def load_examples() -> list[Example]:

@@ -1,0 +1,74 @@
+"""The page as it is sent; what it does in a browser is in test_graphiql.py."""
+
+import json
+import re
+
+import httpx
+from gateway.graphiql_page import Example, graphiql_response, static_mount
+from starlette.applications import Starlette
+
+
+def text_of(response):
+    return bytes(response.body).decode()
+
+
+def test_an_example_cannot_end_the_script_it_stands_in():
+    example = Example(name="</script><b>", query="{ a } # <!-- </script>", variables='{"a": "<"}')
+
+    page = text_of(graphiql_response([example]))
+
+    holder = re.search(r'<script type="application/json" id="examples">(.*?)</script>', page, flags=re.DOTALL)
+    assert json.loads(holder[1]) == [
+        {"name": "</script><b>", "query": "{ a } # <!-- </script>", "variables": '{"a": "<"}'}
+    ]
+
+
+def test_an_example_cannot_ask_for_the_nonce():
+    page = text_of(graphiql_response([Example(name="{{ nonce }}", query="{ a }")]))
+
+    assert "{{ nonce }}" in page
+
+
+def test_the_policy_lets_nothing_in_from_elsewhere():
+    response = graphiql_response([])
+
+    policy = response.headers["content-security-policy"]
+    nonce = re.search(r'nonce="([\w-]{20,})"', text_of(response))[1]
+    assert dict(part.split(" ", 1) for part in policy.split("; ")) == {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": f"'self' 'nonce-{nonce}'",
+        "connect-src": "'self'",
+        "img-src": "'self' data:",
+        "font-src": "'self' data:",
+        "frame-ancestors": "'none'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    assert response.headers["cache-control"] == "no-store"
+
+
+def test_a_nonce_is_used_once():
+    policies = {graphiql_response([]).headers["content-security-policy"] for _ in range(5)}
+
+    assert len(policies) == 5
+
+
+def test_without_the_fetched_files_the_page_says_how_to_get_them(tmp_path):
+    response = graphiql_response([], folder=tmp_path)
+
+    assert response.status_code == 503
+    assert response.media_type == "text/plain"
+    assert "make graphiql" in text_of(response)
+
+
+async def test_every_file_the_page_names_is_served():
+    transport = httpx.ASGITransport(Starlette(routes=[static_mount()]))
+    addresses = re.findall(r'(?:src|href)="(/[^"]+)"', text_of(graphiql_response([])))
+
+    assert len(addresses) == 8
+    for address in addresses:
+        kind = "text/css" if address.endswith(".css") else "text/javascript"
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            answer = await client.get(address)
+        assert (answer.status_code, answer.headers["content-type"].split(";")[0]) == (200, kind)
