@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -100,6 +100,7 @@ class Transport:
         connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = READ_SECONDS,
         write_seconds: float = WRITE_SECONDS,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._http = http
         self._tokens = tokens
@@ -108,6 +109,7 @@ class Transport:
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
         self._write_seconds = write_seconds
+        self._clock = clock
 
     async def request(
         self,
@@ -194,7 +196,7 @@ class Transport:
             status=response.status_code,
             body=content.removeprefix(BYTE_ORDER_MARK),
             headers=response.headers,
-            received_at=utc_now(),
+            received_at=self._clock(),
             request_id=call.request_id,
             correlation_id=correlation_id,
             reason_phrase=response.reason_phrase,
