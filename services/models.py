@@ -66,6 +66,24 @@ class SubscriptionRef(NamedTuple):
     subscription_id: str
 
 
+class OfferRef(NamedTuple):
+    """An offer of the catalogue; the tenant says in whose market to look."""
+
+    tenant_id: str
+    offer_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRef:
+    """A tenant of which only the id is known, and needed."""
+
+    microsoft_id: str
+
+    @property
+    def id(self) -> str:
+        return encode_id("Tenant", self.microsoft_id)
+
+
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """Customer of the partner, as the customers list gives it. `domain` is the initial domain."""
@@ -226,6 +244,8 @@ class MicrosoftSubscription:
     effective_at: datetime | None
     commitment_ends_at: datetime | None
     cancellable_until: datetime | None
+    sku_id: str | None = None
+    """The product SKU id that its units go to, once that was looked up and found."""
 
     @property
     def id(self) -> str:

@@ -1,0 +1,163 @@
+"""The composition root: builds every part from the settings, and nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import httpx
+import structlog
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
+
+from gateway.authentication import build_authenticator
+from gateway.config import Settings, load_settings
+from gateway.endpoint import Collaborators, GraphQLEndpoint
+from gateway.extensions import EXTENSIONS, GatewaySchema
+from gateway.graphiql_page import load_examples, static_mount
+from gateway.metrics import metrics
+from gateway.request_frame import RequestFrame
+from schema.build import build_schema
+from services.cache import CacheUnavailable, connect_cache
+from services.partner_center.client import PartnerCenterClient
+from services.partner_center.refresh_tokens import FileRefreshTokens, MemoryRefreshTokens
+from services.partner_center.tokens import PartnerCredentials, TokenSource
+from services.partner_center.transport import Transport
+
+if TYPE_CHECKING:
+    from sandbox.state import SandboxState
+
+log = structlog.get_logger("gateway")
+
+
+def create_app(settings: Settings, sandbox: SandboxState | None = None) -> Starlette:
+    """Gives the application. With a sandbox's state, the sandbox's clock and control routes are used too;
+    the settings must already be aimed at it."""
+    now = sandbox.clock.now if sandbox is not None else _utc_now
+    wired: list[Collaborators] = []
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            wired.append(await _wire(settings, now, stack, in_sandbox=sandbox is not None))
+            try:
+                yield
+            finally:
+                wired.clear()
+
+    endpoint = GraphQLEndpoint(
+        build_schema(EXTENSIONS, GatewaySchema, introspection=settings.introspection),
+        lambda: wired[0],
+        max_page_size=settings.max_page_size,
+        graphiql=settings.graphiql,
+        examples=load_examples(),
+    )
+
+    async def ready(_: Request) -> Response:
+        return await _readiness(wired[0] if wired else None)
+
+    routes: list[BaseRoute] = [
+        Route("/graphql", endpoint),
+        WebSocketRoute("/graphql", endpoint),
+        Route("/health", _health),
+        Route("/ready", ready),
+        Route("/metrics", metrics),
+    ]
+    if settings.graphiql:
+        routes.append(static_mount())
+    if sandbox is not None:
+        routes.append(_control_routes(sandbox, lambda: wired[0]))
+    return Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(RequestFrame)])
+
+
+def create_app_from_environment() -> Starlette:
+    """What each of several worker processes serves."""
+    return create_app(load_settings(sandbox=False))
+
+
+async def _wire(
+    settings: Settings, now: Callable[[], datetime], stack: AsyncExitStack, *, in_sandbox: bool
+) -> Collaborators:
+    kind = "sandbox" if in_sandbox else "live"
+    redis_url = settings.redis_url.reveal() if settings.redis_url else None
+    cache = connect_cache(redis_url, f"{kind}:{settings.partner_center_tenant_id.lower()}")
+    stack.push_async_callback(cache.close)
+    if redis_url is None:
+        log.info("keeping look-ups in this process: GATEWAY_REDIS_URL is not set")
+    http = await stack.enter_async_context(
+        httpx.AsyncHTTPTransport(
+            limits=httpx.Limits(
+                max_connections=settings.partner_center_max_in_flight,
+                max_keepalive_connections=settings.partner_center_max_in_flight,
+            )
+        )
+    )
+    store = settings.partner_center_refresh_token_store
+    tokens = TokenSource(
+        http,
+        PartnerCredentials(
+            tenant_id=settings.partner_center_tenant_id,
+            client_id=settings.partner_center_client_id,
+            client_secret=settings.partner_center_client_secret,
+            refresh_token=settings.partner_center_refresh_token,
+        ),
+        store=FileRefreshTokens(store) if store else MemoryRefreshTokens(),
+        now=now,
+        token_url=settings.partner_center_token_url,
+        connect_seconds=settings.partner_center_connect_timeout_seconds,
+    )
+    transport = Transport(
+        http,
+        tokens,
+        base_url=settings.partner_center_url,
+        max_in_flight=settings.partner_center_max_in_flight,
+        max_in_flight_per_tenant=settings.partner_center_max_in_flight_per_tenant,
+        connect_seconds=settings.partner_center_connect_timeout_seconds,
+        read_seconds=settings.partner_center_read_timeout_seconds,
+        write_seconds=settings.partner_center_write_timeout_seconds,
+    )
+    return Collaborators(
+        partner_center=PartnerCenterClient(transport),
+        cache=cache,
+        authenticator=build_authenticator(settings, now=now, sandbox=in_sandbox),
+        now=now,
+    )
+
+
+def _control_routes(sandbox: SandboxState, wired: Callable[[], Collaborators]) -> Mount:
+    """The sandbox's own control routes, under the gateway's port; a reset empties what the gateway keeps, too."""
+    from sandbox.control import ControlEndpoint  # the sandbox is not loaded where none is asked for
+
+    control = ControlEndpoint(sandbox)
+
+    async def controlled(scope: Scope, receive: Receive, send: Send) -> None:
+        await control(scope, receive, send)
+        if scope["path"].rstrip("/").endswith("/reset"):
+            await wired().cache.clear()
+
+    return Mount("/sandbox", controlled)
+
+
+async def _health(_: Request) -> Response:
+    return JSONResponse({"status": "alive"})
+
+
+async def _readiness(wired: Collaborators | None) -> Response:
+    if wired is None:
+        return JSONResponse({"status": "starting"}, status_code=503)
+    try:
+        await wired.cache.ping()
+        cache = "answers"
+    except CacheUnavailable:
+        cache = "does not answer; look-ups go to Partner Center"
+    return JSONResponse({"status": "ready", "cache": cache})
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,76 @@
+"""A look-up that asks the cache first and Partner Center for what is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from aiodataloader import DataLoader
+
+from services.cache import Kept, LookupCache
+from services.lookups import Lookup
+from services.upstream_use import current_use
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Reader:
+    """The cache as one request sees it: nothing older than `max_age_seconds`, everything counted."""
+
+    def __init__(self, cache: LookupCache, max_age_seconds: float | None = None) -> None:
+        self._cache = cache
+        self._max_age_seconds = max_age_seconds
+
+    async def at_hand(self, lookup: Lookup[K, V], keys: Sequence[K]) -> list[Kept[V] | None]:
+        """What is kept for each key, in order. Counts nothing, and never asks Partner Center."""
+        if self._max_age_seconds == 0:
+            return [None] * len(keys)
+        kept = await self._cache.get_many(lookup, keys)
+        if self._max_age_seconds is None:
+            return kept
+        oldest = time.time() - self._max_age_seconds
+        return [one if one is not None and one.fetched_at >= oldest else None for one in kept]
+
+    async def read_many(
+        self,
+        lookup: Lookup[K, V],
+        keys: Sequence[K],
+        fetch: Callable[[Sequence[K]], Awaitable[list[V | Exception]]],
+    ) -> list[V | Exception]:
+        """One answer a key, in order: kept, else fetched and then kept. A failed key is its exception."""
+        kept = await self.at_hand(lookup, keys)
+        missing = [key for key, one in zip(keys, kept, strict=True) if one is None]
+        use = current_use()
+        use.cache_hits += len(keys) - len(missing)
+        use.cache_misses += len(missing)
+        if not missing:
+            return [one.value for one in kept if one is not None]
+        fetched = dict(zip(missing, await fetch(missing), strict=True))
+        found = {key: value for key, value in fetched.items() if not isinstance(value, Exception)}
+        if found:
+            await self._cache.store_many(lookup, found)
+        return [one.value if one is not None else fetched[key] for key, one in zip(keys, kept, strict=True)]
+
+
+async def fetch_each(keys: Sequence[K], fetch: Callable[[K], Awaitable[V]]) -> list[V | Exception]:
+    """Asks for every key side by side; the transport bounds how many calls are in flight.
+
+    A key's exception is its answer. Cancellation is no answer: it ends the whole batch.
+    """
+    answers = await asyncio.gather(*(fetch(key) for key in keys), return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException) and not isinstance(answer, Exception):
+            raise answer
+    return [answer for answer in answers if not isinstance(answer, BaseException) or isinstance(answer, Exception)]
+
+
+def read_through(reader: Reader, lookup: Lookup[K, V], fetch: Callable[[K], Awaitable[V]]) -> DataLoader[K, V]:
+    """A loader for a look-up that Partner Center answers one key at a time: n misses cost n calls."""
+
+    async def batch(keys: list[K]) -> list[V | Exception]:
+        return await reader.read_many(lookup, keys, lambda missing: fetch_each(missing, fetch))
+
+    return DataLoader(batch)  # type: ignore[arg-type]  # aiodataloader wants V alone, though it takes exceptions

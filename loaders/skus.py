@@ -1,0 +1,86 @@
+"""Look-ups of the products that tenants hold and of the subscriptions behind them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+
+from aiodataloader import DataLoader
+
+from loaders.read_through import Reader, fetch_each, read_through
+from services.lookups import CATALOG_SKU, PROVISIONED_SKU, SUBSCRIBED_SKUS, SUBSCRIPTIONS
+from services.models import MicrosoftSubscription, OfferRef, SubscribedSku, SubscriptionRef
+from services.partner_center.client import PartnerCenterClient
+
+SubscriptionsBySku = Mapping[str | None, list[MicrosoftSubscription]]
+"""A tenant's subscriptions by the product SKU id that their units go to; None: that is not known (yet)."""
+
+
+def subscribed_skus_by_tenant(
+    partner_center: PartnerCenterClient, reader: Reader
+) -> DataLoader[str, list[SubscribedSku]]:
+    """Every product that a tenant holds, both license groups, in name order. One call a tenant."""
+    return read_through(reader, SUBSCRIBED_SKUS, partner_center.list_subscribed_skus)
+
+
+def subscriptions_by_tenant(
+    partner_center: PartnerCenterClient, reader: Reader
+) -> DataLoader[str, list[MicrosoftSubscription]]:
+    """Every subscription of a tenant with the partner, whatever its kind and state. One call a tenant."""
+    return read_through(reader, SUBSCRIPTIONS, partner_center.list_subscriptions)
+
+
+def provisioned_sku_by_subscription(
+    partner_center: PartnerCenterClient, reader: Reader
+) -> DataLoader[SubscriptionRef, str | None]:
+    """The product SKU id that a subscription's units go to; None until it is provisioned. One call each.
+
+    Source: learn.microsoft.com/partner-center/developer/get-subscription-provisioning-status
+    """
+    return read_through(reader, PROVISIONED_SKU, partner_center.get_provisioned_sku)
+
+
+def catalog_sku_by_offer(partner_center: PartnerCenterClient, reader: Reader) -> DataLoader[OfferRef, str | None]:
+    """The product SKU id that the catalogue names for an offer; None where it names none. One call each.
+
+    New commerce says it in `dynamicAttributes.provisioningId` of the catalogue's SKU, the old catalogue in
+    `product.id` of the offer. The tenant in the key only says in whose market to look.
+    """
+
+    async def fetch(offer: OfferRef) -> str | None:
+        product_id, separator, rest = offer.offer_id.partition(":")
+        if separator:
+            return await partner_center.get_catalog_sku(offer.tenant_id, product_id, rest.partition(":")[0])
+        return await partner_center.get_offer_sku(offer.offer_id)
+
+    return read_through(reader, CATALOG_SKU, fetch)
+
+
+def subscriptions_by_sku(
+    subscriptions: DataLoader[str, list[MicrosoftSubscription]],
+    provisioned_sku: DataLoader[SubscriptionRef, str | None],
+    catalog_sku: DataLoader[OfferRef, str | None],
+) -> DataLoader[str, SubscriptionsBySku]:
+    """A tenant's license subscriptions, tied to products by provisioning status, else by the catalogue.
+
+    Never by name: names of offers and of products differ, and are changed at different times. Each
+    subscription is given with the `sku_id` that was found.
+    """
+
+    async def join(tenant_id: str) -> SubscriptionsBySku:
+        licensed = [one for one in await subscriptions.load(tenant_id) if one.gives_licenses]
+        sku_ids = await provisioned_sku.load_many([one.ref for one in licensed])
+        unknown = [one for one, sku_id in zip(licensed, sku_ids, strict=True) if sku_id is None]
+        offers = [OfferRef(tenant_id, one.offer_id) for one in unknown]
+        by_offer = dict(zip(offers, await catalog_sku.load_many(offers), strict=True))
+        joined: dict[str | None, list[MicrosoftSubscription]] = defaultdict(list)
+        for one, provisioned in zip(licensed, sku_ids, strict=True):
+            sku_id = provisioned or by_offer[OfferRef(tenant_id, one.offer_id)]
+            joined[sku_id].append(replace(one, sku_id=sku_id))
+        return joined
+
+    async def batch(tenant_ids: list[str]) -> list[SubscriptionsBySku | Exception]:
+        return await fetch_each(tenant_ids, join)
+
+    return DataLoader(batch)  # type: ignore[arg-type]  # aiodataloader wants values alone, though it takes exceptions

@@ -1,0 +1,24 @@
+"""Comparing text as people do: without regard to case and accents."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+
+_LETTERS = str.maketrans(
+    {"ł": "l", "ø": "o", "đ": "d", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d", "’": "'"}
+)
+"""Letters that Unicode does not take apart, though people who search write them plainly."""
+
+
+@lru_cache(maxsize=65_536)
+def folded(text: str) -> str:
+    """The text by which names are ordered: accents and case taken away."""
+    apart = unicodedata.normalize("NFKD", text)
+    return "".join(letter for letter in apart if not unicodedata.combining(letter)).casefold()
+
+
+@lru_cache(maxsize=65_536)
+def searchable(text: str) -> str:
+    """The text in which is searched: as ordered, and with letters such as ł as people type them."""
+    return folded(text).translate(_LETTERS)

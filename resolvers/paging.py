@@ -1,0 +1,131 @@
+"""Pages of lists that are at hand as a whole, by cursors that outlive the process and the list.
+
+A cursor holds the place of an item in the order (its key and its id), not its number: items that come and go
+between two pages neither repeat others nor hide them.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+from services.errors import BadInput, PageSizeTooLarge
+
+T = TypeVar("T")
+
+DEFAULT_PAGE_SIZE = 50
+LONGEST_CURSOR = 4096
+
+
+class Place(NamedTuple):
+    """Where an item stands in an order: by its key, and among equal ones by its id."""
+
+    key: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order(Generic[T]):
+    """An order of items. `name` is written into cursors, so that one of another order is refused."""
+
+    name: str
+    place: Callable[[T], Place]
+    descending: bool = False
+
+    def sort(self, items: Sequence[T]) -> list[T]:
+        """Gives the items in order; equal ones by id, in both directions."""
+        by_id = sorted(items, key=lambda item: self.place(item).id)
+        return sorted(by_id, key=lambda item: self.place(item).key, reverse=self.descending)
+
+    def is_after(self, place: Place, mark: Place) -> bool:
+        if place.key == mark.key:
+            return place.id > mark.id
+        return (place.key > mark.key) is not self.descending
+
+
+@dataclass(frozen=True, slots=True)
+class PageInfo:
+    has_next_page: bool
+    has_previous_page: bool
+    start_cursor: str | None
+    end_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Edge(Generic[T]):
+    cursor: str
+    node: T
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of an ordered list, with the number of items of the whole list."""
+
+    nodes: list[T]
+    order: Order[T]
+    total_count: int
+    has_next_page: bool
+    has_previous_page: bool
+
+    @property
+    def edges(self) -> list[Edge[T]]:
+        return [Edge(_write_cursor(self.order, node), node) for node in self.nodes]
+
+    @property
+    def page_info(self) -> PageInfo:
+        nodes = self.nodes
+        return PageInfo(
+            has_next_page=self.has_next_page,
+            has_previous_page=self.has_previous_page,
+            start_cursor=_write_cursor(self.order, nodes[0]) if nodes else None,
+            end_cursor=_write_cursor(self.order, nodes[-1]) if nodes else None,
+        )
+
+
+def page_size(first: int | None, limit: int) -> int:
+    """Reads `first`: null means the default, and more than the limit is refused."""
+    size = min(DEFAULT_PAGE_SIZE, limit) if first is None else first
+    if not 0 <= size <= limit:
+        raise PageSizeTooLarge(size, limit)
+    return size
+
+
+def paginate(items: Sequence[T], order: Order[T], first: int, after: str | None) -> Page[T]:
+    """Gives the items behind the cursor, in order, as many as asked for."""
+    ordered = order.sort(items)
+    start = 0
+    if after is not None:
+        mark = _read_cursor(order, after)
+        behind = (index for index, item in enumerate(ordered) if order.is_after(order.place(item), mark))
+        start = next(behind, len(ordered))
+    nodes = ordered[start : start + first]
+    return Page(
+        nodes=nodes,
+        order=order,
+        total_count=len(ordered),
+        has_next_page=start + len(nodes) < len(ordered),
+        has_previous_page=start > 0,
+    )
+
+
+def _write_cursor(order: Order[T], item: T) -> str:
+    place = order.place(item)
+    text = json.dumps([order.name, place.key, place.id], ensure_ascii=False, separators=(",", ":"))
+    return urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def _read_cursor(order: Order[T], text: str) -> Place:
+    try:
+        if len(text) > LONGEST_CURSOR:
+            raise ValueError("longer than any cursor")
+        parts = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        if not (isinstance(parts, list) and len(parts) == 3 and all(isinstance(part, str) for part in parts)):
+            raise ValueError("not what a cursor holds")
+    except (ValueError, RecursionError) as error:
+        raise BadInput("after: this is no cursor of the gateway. Give an endCursor as it was answered.") from error
+    if parts[0] != order.name:
+        raise BadInput("after: this cursor belongs to a list in another order. Start again without it.")
+    return Place(parts[1], parts[2])

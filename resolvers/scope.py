@@ -1,0 +1,41 @@
+"""The one place that decides which tenants a caller reaches.
+
+What is outside looks exactly like what does not exist: the same answer, and Partner Center is not asked.
+"""
+
+from __future__ import annotations
+
+from loaders.tenants import EVERY_TENANT
+from resolvers.context import Info
+from services.authorization import Permission, ViewerKind
+from services.models import Tenant
+
+
+async def tenants_in_scope(info: Info) -> list[Tenant]:
+    """Every tenant that the caller manages, unordered."""
+    caller, loaders = info.context.caller, info.context.loaders
+    caller.require(Permission.READ)
+    if caller.kind is ViewerKind.RESELLER:
+        if caller.reseller_id is None:
+            return []
+        tenants = await loaders.tenants_by_reseller.load(caller.reseller_id)
+    elif caller.kind is ViewerKind.DIRECT_CUSTOMER and not caller.tenant_ids:
+        return []
+    else:
+        tenants = await loaders.all_tenants.load(EVERY_TENANT)
+    if caller.tenant_ids is None:
+        return tenants
+    return [tenant for tenant in tenants if tenant.microsoft_id in caller.tenant_ids]
+
+
+async def is_in_scope(info: Info, tenant_id: str) -> bool:
+    """Whether the caller manages the tenant; for a partner without asking whether it exists."""
+    caller = info.context.caller
+    caller.require(Permission.READ)
+    if caller.tenant_ids is not None and tenant_id not in caller.tenant_ids:
+        return False
+    if caller.kind is ViewerKind.PARTNER:
+        return True
+    if caller.kind is ViewerKind.DIRECT_CUSTOMER:
+        return caller.tenant_ids is not None
+    return any(tenant.microsoft_id == tenant_id for tenant in await tenants_in_scope(info))

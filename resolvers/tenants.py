@@ -1,0 +1,214 @@
+"""How tenants are found and their own fields answered."""
+
+from __future__ import annotations
+
+from asyncio import Future
+from dataclasses import dataclass
+from typing import Any
+
+import strawberry
+from graphql import FieldNode
+
+from loaders.tenants import EVERY_TENANT
+from resolvers.context import Info
+from resolvers.ordering import folded, searchable
+from resolvers.paging import DEFAULT_PAGE_SIZE, Order, Page, Place, page_size, paginate
+from resolvers.scope import is_in_scope, tenants_in_scope
+from resolvers.selection import argument_of, selected_fields
+from schema.enums import OrderDirection, TenantAccessStatus, TenantOrderField
+from schema.inputs import TenantBy, TenantOrder
+from schema.scalars import CountryCode, parse_guid
+from services.authorization import Permission
+from services.errors import AccessMissing, BadInput, TenantNotFound, UpstreamError
+from services.global_ids import decode_id
+from services.lookups import CUSTOMER, TENANTS
+from services.models import DirectoryRole, Tenant, TenantRef, UserRef
+
+LONGEST_SEARCH = 256
+
+READ_ROLES = ("Directory Readers",)
+WRITE_ROLES = (
+    "User Administrator",
+    "License Administrator",
+    "Privileged Role Administrator",
+    "Privileged Authentication Administrator",
+)
+"""Entra roles that, granted to the partner (GDAP), let the gateway do all it can.
+Source: learn.microsoft.com/partner-center/developer, "Delegated admin privileges" of each operation's page"""
+
+_OF_THE_RECORD = frozenset({"name", "domain", "asOf", "domains"})
+"""Fields that need the tenant's own record; every other one has a look-up of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantAccess:
+    status: TenantAccessStatus
+    missing_roles: list[str]
+
+
+async def resolve_tenant(info: Info, by: TenantBy) -> Tenant | TenantRef | None:
+    info.context.caller.require(Permission.READ)
+    if by.id:
+        decoded = decode_id(by.id.value)
+        if decoded is None or decoded.kind != "Tenant" or decoded.microsoft_id:
+            return None
+        return await find_tenant(info, decoded.tenant_id)
+    if by.microsoft_id:
+        return await find_tenant(info, by.microsoft_id.value)
+    assert by.domain is not None  # a one-of input has exactly one member
+    return await _find_by_domain(info, by.domain.value.strip().lower())
+
+
+async def resolve_tenants(
+    info: Info,
+    first: int | None = DEFAULT_PAGE_SIZE,
+    after: str | None = None,
+    search: str | None = None,
+    order_by: TenantOrder | None = None,
+) -> Page[Tenant]:
+    size = page_size(first, info.context.max_page_size)
+    if search and len(search) > LONGEST_SEARCH:
+        raise BadInput(f"search: at most {LONGEST_SEARCH} characters can be searched for.")
+    tenants = await tenants_in_scope(info)
+    if search:
+        wanted = searchable(search.strip())
+        tenants = [one for one in tenants if wanted in searchable(one.name) or wanted in searchable(one.domain)]
+    return paginate(tenants, _order(order_by or TenantOrder()), size, after)
+
+
+async def find_tenant(info: Info, tenant_id: str) -> Tenant | TenantRef | None:
+    """The tenant, if the caller manages it and it exists; its record only where a selected field needs it.
+
+    Without the record, whatever else is selected proves that the tenant exists: no call is made for that.
+    """
+    if not await is_in_scope(info, tenant_id):
+        return None
+    try:
+        return await _known_tenant(info, tenant_id) or await _proven_tenant(info, tenant_id)
+    except TenantNotFound:
+        return None
+
+
+async def tenant_of(info: Info, tenant_id: str) -> Tenant | TenantRef:
+    """The tenant of something that was just read from it."""
+    if not _OF_THE_RECORD.intersection(selected_fields(info)):
+        return TenantRef(tenant_id)
+    known = await _known_tenant(info, tenant_id)
+    return known or (await info.context.loaders.customer_by_tenant.load(tenant_id)).tenant
+
+
+async def record_of(info: Info, tenant: Tenant | TenantRef) -> Tenant:
+    """The tenant with its name and domain."""
+    if isinstance(tenant, Tenant):
+        return tenant
+    known = await _known_tenant(info, tenant.microsoft_id)
+    return known or (await info.context.loaders.customer_by_tenant.load(tenant.microsoft_id)).tenant
+
+
+async def resolve_tenant_domains(root: strawberry.Parent[Any], info: Info) -> list[str]:
+    tenant = await record_of(info, root)
+    listed = await info.context.loaders.domains_by_tenant.load(tenant.microsoft_id)
+    others = sorted({domain.lower() for domain in listed} - {tenant.domain.lower()})
+    return [tenant.domain, *others]
+
+
+async def resolve_tenant_country(root: strawberry.Parent[Any], info: Info) -> CountryCode | None:
+    customer = await info.context.loaders.customer_by_tenant.load(root.microsoft_id)
+    return CountryCode(customer.country) if customer.country else None
+
+
+async def resolve_tenant_access(root: strawberry.Parent[Any], info: Info) -> TenantAccess | None:
+    """Full where reading works and delegated admin privileges exist, none where reading is refused.
+
+    Else null: what a partner was granted role by role (GDAP) cannot be read from Partner Center, and trying
+    a write to find out is out of the question.
+    """
+    try:
+        await info.context.loaders.roles_by_tenant.load(root.microsoft_id)
+    except AccessMissing:
+        return TenantAccess(TenantAccessStatus.NONE, [*READ_ROLES, *WRITE_ROLES])
+    customer = await info.context.loaders.customer_by_tenant.load(root.microsoft_id)
+    return TenantAccess(TenantAccessStatus.FULL, []) if customer.delegated_access else None
+
+
+async def resolve_tenant_roles(root: strawberry.Parent[Any], info: Info) -> list[DirectoryRole]:
+    roles = await info.context.loaders.roles_by_tenant.load(root.microsoft_id)
+    return sorted(roles, key=lambda role: (folded(role.name), role.microsoft_id))
+
+
+async def _known_tenant(info: Info, tenant_id: str) -> Tenant | None:
+    """The tenant from its own record or the partner's list, if either is at hand already."""
+    reader = info.context.loaders.reader
+    [customer] = await reader.at_hand(CUSTOMER, [tenant_id])
+    if customer is not None:
+        return customer.value.tenant
+    [tenants] = await reader.at_hand(TENANTS, [EVERY_TENANT])
+    listed = tenants.value if tenants is not None else []
+    return next((tenant for tenant in listed if tenant.microsoft_id == tenant_id), None)
+
+
+async def _proven_tenant(info: Info, tenant_id: str) -> Tenant | TenantRef:
+    selected = selected_fields(info)
+    look_ups = [] if _OF_THE_RECORD.intersection(selected) else _look_ups(info, tenant_id, selected)
+    if not look_ups:
+        return (await info.context.loaders.customer_by_tenant.load(tenant_id)).tenant
+    try:
+        await look_ups[0]
+    except TenantNotFound:
+        raise
+    except UpstreamError:
+        pass  # the field that needs this look-up says so at its own path
+    return TenantRef(tenant_id)
+
+
+def _look_ups(info: Info, tenant_id: str, selected: dict[str, list[FieldNode]]) -> list[Future[Any]]:
+    """Starts what the selected fields will ask for anyway; the loaders give them the same answers."""
+    loaders = info.context.loaders
+    started: list[Future[Any]] = []
+    if "users" in selected:
+        filters = [argument_of(info, node, "filter") or {} for node in selected["users"]]
+        statuses = {getattr(one, "name", one) for each in filters for one in each.get("status") or ["ACTIVE"]}
+        if "ACTIVE" in statuses:
+            started.append(loaders.active_users_by_tenant.load(tenant_id))
+        else:
+            started.append(loaders.deleted_users_by_tenant.load(tenant_id))
+    for node in selected.get("user", []):
+        user_id = (argument_of(info, node, "by") or {}).get("microsoftId")
+        if user_id:
+            started.append(loaders.user_by_ref.load(UserRef(tenant_id, parse_guid(user_id))))
+    if "subscribedSkus" in selected:
+        started.append(loaders.subscribed_skus_by_tenant.load(tenant_id))
+    if "roles" in selected:
+        started.append(loaders.roles_by_tenant.load(tenant_id))
+    return started
+
+
+async def _find_by_domain(info: Info, domain: str) -> Tenant | None:
+    tenants = await tenants_in_scope(info)
+    for tenant in tenants:
+        if tenant.domain.lower() == domain:
+            return tenant
+    in_scope = {tenant.microsoft_id: tenant for tenant in tenants}
+    for candidate in await info.context.loaders.tenants_by_domain.load(domain):
+        if candidate.microsoft_id in in_scope:
+            listed = await info.context.loaders.domains_by_tenant.load(candidate.microsoft_id)
+            if domain in {one.lower() for one in listed}:
+                return in_scope[candidate.microsoft_id]
+    return None
+
+
+def _order(order: TenantOrder) -> Order[Tenant]:
+    descending = order.direction is OrderDirection.DESC
+    if order.field is TenantOrderField.DOMAIN:
+        place = _place_by_domain
+    else:
+        place = _place_by_name
+    return Order(f"tenants {order.field.name} {order.direction.name}", place, descending)
+
+
+def _place_by_name(tenant: Tenant) -> Place:
+    return Place(folded(tenant.name), tenant.microsoft_id)
+
+
+def _place_by_domain(tenant: Tenant) -> Place:
+    return Place(tenant.domain.lower(), tenant.microsoft_id)
