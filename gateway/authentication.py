@@ -65,9 +65,7 @@ class UnknownKind(AuthenticationError):
     status = 403
 
     def __init__(self) -> None:
-        super().__init__(
-            "Your token does not say whether you are a partner, a reseller or a direct customer."
-        )
+        super().__init__("Your token does not say whether you are a partner, a reseller or a direct customer.")
 
 
 class IssuerUnavailable(AuthenticationError):
@@ -160,9 +158,7 @@ class Authenticator:
         return Unauthenticated(token_given=True)
 
 
-def build_authenticator(
-    settings: Settings, *, now: Callable[[], datetime], sandbox: bool = False
-) -> Authenticator:
+def build_authenticator(settings: Settings, *, now: Callable[[], datetime], sandbox: bool = False) -> Authenticator:
     """The authenticator of a gateway. In sandbox mode the sandbox's keys are at hand, and who brings no
     token is the demo partner; a bad token is refused there as well."""
     rules = TokenRules(

@@ -172,9 +172,7 @@ def _caller(claims: dict[str, Any], rules: TokenRules) -> Caller:
         kind=viewer_kind,
         permissions=_permissions(claims.get(names.permissions)),
         tenant_ids=tenant_ids,
-        reseller_id=_reseller_id(claims.get(names.reseller_id))
-        if viewer_kind is ViewerKind.RESELLER
-        else None,
+        reseller_id=_reseller_id(claims.get(names.reseller_id)) if viewer_kind is ViewerKind.RESELLER else None,
     )
 
 
@@ -225,9 +223,7 @@ def _decoded(part: str) -> bytes:
 
 def _json_object(raw: bytes) -> dict[str, Any]:  # Any: a token may say anything
     try:
-        value = json.loads(
-            raw.decode("utf-8"), object_pairs_hook=_without_doubles, parse_constant=_refuse_constant
-        )
+        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_without_doubles, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as failure:
         raise TokenRefused("JSON") from failure
     if not isinstance(value, dict):

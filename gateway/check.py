@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from functools import partial
 from typing import TextIO
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -24,16 +25,24 @@ from gateway.config import Settings
 from gateway.issuer_keys import KeysUnavailable, fetch_key_set
 from gateway.setting_values import is_loopback
 from services.cache import CacheUnavailable, connect_cache
-from services.errors import Misconfigured, SignInAgain, SignInError, UpstreamError
+from services.errors import SignInAgain, SignInError, UpstreamError
 from services.partner_center.refresh_tokens import FileRefreshTokens, MemoryRefreshTokens
 from services.partner_center.tokens import PartnerCredentials, TokenSource
 from services.partner_center.transport import Transport
 from services.secret import Secret
 
 MAIL_SECONDS = 10.0
-SECRET_WRONG = frozenset({7000215, 7000222})
-CLIENT_WRONG = frozenset({700016, 7000112, 650052})
-TENANT_WRONG = frozenset({90002, 900023})
+SIGN_IN_ADVICE = {
+    7000215: ("The client secret is wrong", "CLIENT_SECRET"),
+    7000222: ("The client secret has expired", "CLIENT_SECRET"),
+    700016: ("The tenant has no such client", "CLIENT_ID"),
+    7000112: ("The client is disabled", "CLIENT_ID"),
+    90002: ("There is no such tenant", "TENANT_ID"),
+    900023: ("There is no such tenant", "TENANT_ID"),
+    9002313: ("The refresh token is not readable", "REFRESH_TOKEN"),
+}
+"""What Microsoft's numbers say, and the setting that mends it.
+Source: learn.microsoft.com/entra/identity-platform/reference-error-codes"""
 
 
 class Outcome(Enum):
@@ -77,12 +86,26 @@ async def check_partner_center(settings: Settings) -> list[Line]:
             store=FileRefreshTokens(store) if store else MemoryRefreshTokens(),
             now=lambda: datetime.now(UTC),
             token_url=settings.partner_center_token_url,
+            connect_seconds=settings.partner_center_connect_timeout_seconds,
         )
-        transport = Transport(http, tokens, base_url=settings.partner_center_url)
-        sign_in = await _line("Sign-in", lambda: _sign_in(tokens), SignInError, _sign_in_failure)
+        transport = Transport(
+            http,
+            tokens,
+            base_url=settings.partner_center_url,
+            connect_seconds=settings.partner_center_connect_timeout_seconds,
+            read_seconds=settings.partner_center_read_timeout_seconds,
+        )
+        sign_in = await _line(
+            "Sign-in", lambda: _sign_in(tokens), SignInError, partial(_sign_in_failure, settings=settings)
+        )
         if sign_in.outcome is Outcome.FAILED:
             return [sign_in, Line("Partner Center", Outcome.NOT_ASKED, "not asked: there is no access token")]
-        asked = await _line("Partner Center", lambda: _ask(transport), UpstreamError, _partner_center_failure)
+        asked = await _line(
+            "Partner Center",
+            lambda: _ask(transport),
+            UpstreamError,
+            partial(_partner_center_failure, settings=settings),
+        )
     return [sign_in, asked]
 
 
@@ -101,9 +124,7 @@ async def check_mail(settings: Settings) -> Line:
 
 
 async def check_issuer(settings: Settings) -> Line:
-    return await _line(
-        "Issuer's keys", lambda: _fetch_keys(settings.auth_jwks_url), KeysUnavailable, _issuer_failure
-    )
+    return await _line("Issuer's keys", lambda: _fetch_keys(settings.auth_jwks_url), KeysUnavailable, _issuer_failure)
 
 
 async def _line(
@@ -125,23 +146,18 @@ async def _sign_in(tokens: TokenSource) -> str:
     return " with an access token"
 
 
-def _sign_in_failure(error: Exception) -> str:
+def _sign_in_failure(error: Exception, settings: Settings) -> str:
     assert isinstance(error, SignInError)
     number = error.upstream_code
-    if number in SECRET_WRONG:
-        setting = "GATEWAY_PARTNER_CENTER_CLIENT_SECRET"
-    elif number in CLIENT_WRONG:
-        setting = "GATEWAY_PARTNER_CENTER_CLIENT_ID"
-    elif number in TENANT_WRONG:
-        setting = "GATEWAY_PARTNER_CENTER_TENANT_ID"
-    elif isinstance(error, SignInAgain):
-        setting = "GATEWAY_PARTNER_CENTER_REFRESH_TOKEN"
-    elif isinstance(error, Misconfigured):
-        setting = "the settings GATEWAY_PARTNER_CENTER_…"
-    else:
-        setting = "GATEWAY_PARTNER_CENTER_TOKEN_URL"
     known = f" (AADSTS{number})" if number else ""
-    return f"{error.message}{known} See {setting}."
+    if number in SIGN_IN_ADVICE:
+        text, setting = SIGN_IN_ADVICE[number]
+        return f"{text}{known}. Set GATEWAY_PARTNER_CENTER_{setting}."
+    if error.status is None:
+        host = urlsplit(settings.partner_center_token_url).netloc
+        return f"{host} does not answer ({error.detail}). See GATEWAY_PARTNER_CENTER_TOKEN_URL."
+    advice = " Set GATEWAY_PARTNER_CENTER_REFRESH_TOKEN." if isinstance(error, SignInAgain) else ""
+    return f"{error.message}{known}{advice}"
 
 
 async def _ask(transport: Transport) -> str:
@@ -153,13 +169,14 @@ async def _ask(transport: Transport) -> str:
     return ", 1 customer" if items else ", no customer"
 
 
-def _partner_center_failure(error: Exception) -> str:
+def _partner_center_failure(error: Exception, settings: Settings) -> str:
     assert isinstance(error, UpstreamError)
+    if not error.sent:
+        host = urlsplit(settings.partner_center_url).netloc
+        return f"{host} cannot be reached ({error.detail}). See GATEWAY_PARTNER_CENTER_URL."
     numbers = [f"status {error.status}"] if error.status else []
     numbers += [f"code {error.upstream_code}"] if error.upstream_code else []
-    known = f" ({', '.join(numbers)})" if numbers else ""
-    advice = "See GATEWAY_PARTNER_CENTER_URL." if error.status is None else "The sign-in itself went well."
-    return f"{error.message}{known} {advice}"
+    return error.message + (f" ({', '.join(numbers)})" if numbers else "")
 
 
 async def _ping(url: Secret) -> str:

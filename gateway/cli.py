@@ -86,12 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     sandbox.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     sandbox.add_argument("--port", type=_port, default=8010, help="0 for a free one (default: %(default)s)")
-    sandbox.add_argument(
-        "--tenants", type=_at_least_zero, default=0, metavar="N", help="tenants beside the named ones"
-    )
-    sandbox.add_argument(
-        "--users", type=_at_least_zero, default=0, metavar="N", help="users in each of those tenants"
-    )
+    sandbox.add_argument("--tenants", type=_at_least_zero, default=0, metavar="N", help="tenants beside the named ones")
+    sandbox.add_argument("--users", type=_at_least_zero, default=0, metavar="N", help="users in each of those tenants")
     sandbox.add_argument("--throttle", action="store_true", help="turn its rate limits on")
     sandbox.set_defaults(run=_sandbox)
 
@@ -136,9 +132,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(arguments: argparse.Namespace) -> int:
     if arguments.sandbox and arguments.workers > 1:
-        arguments.parser.error(
-            "--workers: a sandbox lives in one process, so --sandbox takes one worker only"
-        )
+        arguments.parser.error("--workers: a sandbox lives in one process, so --sandbox takes one worker only")
     if arguments.sandbox_port is not None and not arguments.sandbox:
         arguments.parser.error("--sandbox-port is for --sandbox only")
     settings = load_settings(sandbox=arguments.sandbox)

@@ -41,9 +41,7 @@ class MissingSettings(ConfigError):
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = tuple(names)
-        super().__init__(
-            ", ".join(self.names), "must be set." if len(self.names) == 1 else "must all be set."
-        )
+        super().__init__(", ".join(self.names), "must be set." if len(self.names) == 1 else "must all be set.")
 
 
 _NOT_SET = Secret("")
@@ -54,9 +52,7 @@ class Settings:
     """Everything that can be set. Durations are seconds and say so; required texts are empty in a sandbox
     until `with_sandbox` fills them in."""
 
-    partner_center_url: Annotated[str, values.base_url(without=("/v1",))] = (
-        "https://api.partnercenter.microsoft.com"
-    )
+    partner_center_url: Annotated[str, values.base_url(without=("/v1",))] = "https://api.partnercenter.microsoft.com"
     partner_center_token_url: Annotated[str, values.web_url()] = (
         "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token"
     )
@@ -113,9 +109,7 @@ class Settings:
         defaults: dict[str, Any] = {"graphiql": sandbox, "introspection": sandbox}
         settings = cls(**(defaults | {name: _read(name, text) for name, text in texts.items()}))
         if settings.smtp_url and settings.mail_from is None:
-            raise ConfigError(
-                "GATEWAY_MAIL_FROM", "must be set beside GATEWAY_SMTP_URL: every mail needs its sender."
-            )
+            raise ConfigError("GATEWAY_MAIL_FROM", "must be set beside GATEWAY_SMTP_URL: every mail needs its sender.")
         return settings
 
     def with_sandbox(self, connection: Mapping[str, str]) -> Settings:
@@ -127,9 +121,7 @@ class Settings:
 
 _HINTS = get_type_hints(Settings, include_extras=True)
 _READERS: dict[str, Reader] = {name: hint.__metadata__[0] for name, hint in _HINTS.items()}
-_SECRETS = frozenset(
-    name for name, hint in _HINTS.items() if Secret in (hint.__origin__, *get_args(hint.__origin__))
-)
+_SECRETS = frozenset(name for name, hint in _HINTS.items() if Secret in (hint.__origin__, *get_args(hint.__origin__)))
 _REQUIRED = (
     "partner_center_tenant_id",
     "partner_center_client_id",
@@ -153,9 +145,7 @@ def variables() -> list[str]:
     return [
         variable
         for name in _READERS
-        for variable in (
-            [variable_of(name), f"{variable_of(name)}_FILE"] if name in _SECRETS else [variable_of(name)]
-        )
+        for variable in ([variable_of(name), f"{variable_of(name)}_FILE"] if name in _SECRETS else [variable_of(name)])
     ]
 
 

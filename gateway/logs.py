@@ -26,9 +26,7 @@ _MASKED = frozenset({"authorization", "cookie", "password", "value", "secret", "
 error's own is written as `error_code` or `upstream_code`."""
 
 
-def configure_logging(
-    level: str, form: Literal["json", "console"] | None = None, stream: TextIO | None = None
-) -> None:
+def configure_logging(level: str, form: Literal["json", "console"] | None = None, stream: TextIO | None = None) -> None:
     """Sets up every logger of this process. Without a form: console on a terminal, else JSON."""
     stream = stream or sys.stderr
     console = form == "console" or (form is None and stream.isatty())

@@ -63,7 +63,7 @@ def url_of(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     if listener.family == socket.AF_INET6:
         return f"http://[{'::1' if host == '::' else host}]:{port}"
-    return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+    return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104  # compared, not bound to
 
 
 def server_config(app: Any, *, workers: int = 1, drain_seconds: int = DRAIN_SECONDS) -> uvicorn.Config:
@@ -123,9 +123,7 @@ class _Workers(Multiprocess):
 
     def join_all(self) -> None:
         super().join_all()
-        self.failed = any(
-            each.exitcode not in (0, -signal.SIGTERM, -signal.SIGINT) for each in self.processes
-        )
+        self.failed = any(each.exitcode not in (0, -signal.SIGTERM, -signal.SIGINT) for each in self.processes)
 
 
 def serve(settings: Settings, host: str, port: int, *, workers: int) -> int:

@@ -173,10 +173,9 @@ def redis_url() -> Reader:
         parts = _printable(text)
         if parts.scheme not in _REDIS_SCHEMES:
             raise ValueError
-        if parts.scheme == "unix":
-            hosts = [] if parts.path else [""]
-        else:
-            hosts = parts.netloc.rpartition("@")[2].split(",")
+        if parts.scheme == "unix" and parts.path:
+            return Secret(text)
+        hosts = parts.netloc.rpartition("@")[2].split(",")
         if len(hosts) > 1 and "+" not in parts.scheme:
             raise ValueError
         if not all(_split(f"redis://{host}").hostname for host in hosts):
@@ -195,12 +194,7 @@ def redis_url() -> Reader:
 def smtp_url() -> Reader:
     def read(text: str) -> Secret:
         parts = _split(text)
-        if (
-            parts.scheme not in {"smtp", "smtps"}
-            or not parts.hostname
-            or parts.path.strip("/")
-            or parts.query
-        ):
+        if parts.scheme not in {"smtp", "smtps"} or not parts.hostname or parts.path.strip("/") or parts.query:
             raise ValueError
         return Secret(text)
 
@@ -218,9 +212,7 @@ def origins() -> Reader:
                 raise ValueError
         return found
 
-    return Reader(
-        "exact origins in lower case, separated by commas, such as https://portal.example.com", read
-    )
+    return Reader("exact origins in lower case, separated by commas, such as https://portal.example.com", read)
 
 
 def some_of(*words: str) -> Reader:

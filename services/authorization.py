@@ -52,9 +52,7 @@ class Caller:
     def require(self, permission: Permission) -> None:
         """Refuses a caller who lacks the permission; asked before anything else is done."""
         if permission not in self.permissions:
-            raise NotPermitted(
-                f"This needs the permission {permission.value}, which your token does not carry."
-            )
+            raise NotPermitted(f"This needs the permission {permission.value}, which your token does not carry.")
 
 
 DEMO_PARTNER = Caller(
