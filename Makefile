@@ -76,11 +76,11 @@ graphiql: gateway/graphiql/vendor ## fetch GraphiQL's browser files
 
 wheel: .venv/ready gateway/graphiql/vendor ## build the wheel into dist/
 	rm -rf dist
-	$(UV) build --quiet --wheel --out-dir dist
+	$(UV) build --quiet --wheel --out-dir dist --build-constraints requirements.lock --require-hashes
 
 # Keeps what is locked and still fits; make lock UPGRADE=1 takes the newest that fit.
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-    --no-annotate --group dev --group browser $(if $(UPGRADE),--upgrade) pyproject.toml
+    --no-annotate --group dev --group browser --group build $(if $(UPGRADE),--upgrade) pyproject.toml
 
 lock: | $(filter .uv/%,$(UV)) ## write requirements.lock from pyproject.toml
 	$(COMPILE) --output-file requirements.lock
@@ -90,7 +90,7 @@ lock: | $(filter .uv/%,$(UV)) ## write requirements.lock from pyproject.toml
 	    || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(UV) venv --quiet --allow-existing --python $(PYTHON)
 	$(UV) pip sync --quiet --require-hashes requirements.lock
-	$(UV) pip install --quiet --no-deps --editable .
+	$(UV) pip install --quiet --no-deps --build-constraints requirements.lock --editable .
 	@touch $@
 
 # Into a folder of its own, since Debian's pip refuses to install beside the system's packages.

@@ -51,9 +51,7 @@ def test_no_file_is_longer_than_four_hundred_lines():
 
 def test_no_module_is_named_for_being_shared():
     """Such a name says nothing, so everything ends up in it."""
-    assert [
-        named(path) for path in sources if path.stem in CATCH_ALLS or path.parent.name in CATCH_ALLS
-    ] == []
+    assert [named(path) for path in sources if path.stem in CATCH_ALLS or path.parent.name in CATCH_ALLS] == []
 
 
 def test_only_the_settings_read_the_environment():

@@ -42,9 +42,7 @@ def test_the_page_is_made_of_the_files_whose_sums_are_committed():
     """`make graphiql` compares before it puts them in place; this catches what was changed afterwards."""
     folder = ROOT / "gateway" / "graphiql"
     lines = (folder / "SHA256SUMS").read_text().splitlines()
-    found = {
-        file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in (folder / "vendor").iterdir()
-    }
+    found = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in (folder / "vendor").iterdir()}
 
     assert {f"{digest}  {name}" for name, digest in found.items()} == set(lines)
 

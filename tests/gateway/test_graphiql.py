@@ -12,12 +12,13 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from gateway.graphiql_page import load_examples
 from playwright.sync_api import expect, sync_playwright
+
+from gateway.graphiql_page import load_examples
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
-GATEWAY = Path(sys.executable).parent / "gateway"
+GATEWAY = str(Path(sys.executable).parent / "gateway")
 START_SECONDS = 30
 FLAGS = [
     "--no-sandbox",  # Chromium refuses to start as root with its own
@@ -141,9 +142,8 @@ def test_another_example_runs_in_its_own_tab(page):
 
     assert "errors" not in answer
     assert answer["data"]
-    expect(page.locator(".graphiql-tab-active")).to_have_text(
-        re.search(r"\b(?:query|mutation) (\w+)", example.query)[1]
-    )
+    title = re.findall(r"\b(?:query|mutation|subscription) (\w+)", example.query)[0]
+    expect(page.locator(".graphiql-tab-active")).to_have_text(title)
 
 
 def test_an_example_beyond_the_first_tabs_gets_a_tab_of_its_own(page):

@@ -4,8 +4,9 @@ import json
 import re
 
 import httpx
-from gateway.graphiql_page import Example, graphiql_response, static_mount
 from starlette.applications import Starlette
+
+from gateway.graphiql_page import Example, graphiql_response, static_mount
 
 
 def text_of(response):
@@ -17,8 +18,8 @@ def test_an_example_cannot_end_the_script_it_stands_in():
 
     page = text_of(graphiql_response([example]))
 
-    holder = re.search(r'<script type="application/json" id="examples">(.*?)</script>', page, flags=re.DOTALL)
-    assert json.loads(holder[1]) == [
+    [holder] = re.findall(r'<script type="application/json" id="examples">(.*?)</script>', page, flags=re.DOTALL)
+    assert json.loads(holder) == [
         {"name": "</script><b>", "query": "{ a } # <!-- </script>", "variables": '{"a": "<"}'}
     ]
 
@@ -33,7 +34,7 @@ def test_the_policy_lets_nothing_in_from_elsewhere():
     response = graphiql_response([])
 
     policy = response.headers["content-security-policy"]
-    nonce = re.search(r'nonce="([\w-]{20,})"', text_of(response))[1]
+    [nonce] = re.findall(r'nonce="([\w-]{20,})"', text_of(response))
     assert dict(part.split(" ", 1) for part in policy.split("; ")) == {
         "default-src": "'none'",
         "script-src": "'self'",
