@@ -36,16 +36,18 @@ if TYPE_CHECKING:
 log = structlog.get_logger("gateway")
 
 
-def create_app(settings: Settings, sandbox: SandboxState | None = None) -> Starlette:
+def create_app(
+    settings: Settings, sandbox: SandboxState | None = None, http: httpx.AsyncBaseTransport | None = None
+) -> Starlette:
     """Gives the application. With a sandbox's state, the sandbox's clock and control routes are used too;
-    the settings must already be aimed at it."""
+    the settings must already be aimed at it. `http` carries the calls to Microsoft, by default over the network."""
     now = sandbox.clock.now if sandbox is not None else _utc_now
     wired: list[Collaborators] = []
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            wired.append(await _wire(settings, now, stack, in_sandbox=sandbox is not None))
+            wired.append(await _wire(settings, now, stack, http or _network(settings), in_sandbox=sandbox is not None))
             try:
                 yield
             finally:
@@ -82,7 +84,12 @@ def create_app_from_environment() -> Starlette:
 
 
 async def _wire(
-    settings: Settings, now: Callable[[], datetime], stack: AsyncExitStack, *, in_sandbox: bool
+    settings: Settings,
+    now: Callable[[], datetime],
+    stack: AsyncExitStack,
+    http: httpx.AsyncBaseTransport,
+    *,
+    in_sandbox: bool,
 ) -> Collaborators:
     kind = "sandbox" if in_sandbox else "live"
     redis_url = settings.redis_url.reveal() if settings.redis_url else None
@@ -90,14 +97,7 @@ async def _wire(
     stack.push_async_callback(cache.close)
     if redis_url is None:
         log.info("keeping look-ups in this process: GATEWAY_REDIS_URL is not set")
-    http = await stack.enter_async_context(
-        httpx.AsyncHTTPTransport(
-            limits=httpx.Limits(
-                max_connections=settings.partner_center_max_in_flight,
-                max_keepalive_connections=settings.partner_center_max_in_flight,
-            )
-        )
-    )
+    await stack.enter_async_context(http)
     store = settings.partner_center_refresh_token_store
     tokens = TokenSource(
         http,
@@ -128,6 +128,12 @@ async def _wire(
         authenticator=build_authenticator(settings, now=now, sandbox=in_sandbox),
         now=now,
     )
+
+
+def _network(settings: Settings) -> httpx.AsyncBaseTransport:
+    """The one pool of connections to Microsoft: as many as calls may be in flight, and one for tokens."""
+    most = settings.partner_center_max_in_flight + 1
+    return httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=most, max_keepalive_connections=most))
 
 
 def _control_routes(sandbox: SandboxState, wired: Callable[[], Collaborators]) -> Mount:

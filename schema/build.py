@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import strawberry
+from graphql import GraphQLInputObjectType, GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema, Undefined
 from strawberry.extensions import DisableIntrospection, SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 
@@ -27,12 +28,27 @@ def build_schema(
     """
     hidden = [] if introspection else [DisableIntrospection]
     types: list[Any] = [DirectoryRole, MicrosoftSubscription, SubscribedSku, User]
-    return schema_class(
+    schema = schema_class(
         query=Query,
         types=types,
         extensions=[*extensions, *hidden],
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=not introspection),
     )
+    _drop_null_defaults(schema._schema)
+    return schema
+
+
+def _drop_null_defaults(schema: GraphQLSchema) -> None:
+    """Takes `= null` off arguments and input fields: it says nothing, since what is left out is None anyway."""
+    for kind in schema.type_map.values():
+        members: list[Any] = []
+        if isinstance(kind, (GraphQLObjectType, GraphQLInterfaceType)):
+            members = [argument for field in kind.fields.values() for argument in field.args.values()]
+        elif isinstance(kind, GraphQLInputObjectType):
+            members = list(kind.fields.values())
+        for member in members:
+            if member.default_value is None:
+                member.default_value = Undefined
 
 
 def printed() -> str:

@@ -85,9 +85,10 @@ class _Entry(NamedTuple):
     size_bytes: int
 
 
-def lifetime_seconds(lookup: Lookup[K, V]) -> float:
-    """Gives how long a value that is stored now stays fresh: the look-up's time, more or less a tenth."""
-    return lookup.fresh_seconds * random.uniform(1 - SPREAD, 1 + SPREAD)
+def lifetime_seconds(lookup: Lookup[K, V], value: V) -> float:
+    """Gives how long a value that is stored now stays fresh, more or less a tenth; 0: it is not to be kept."""
+    seconds = lookup.absent_seconds if value is None else lookup.fresh_seconds
+    return seconds * random.uniform(1 - SPREAD, 1 + SPREAD)
 
 
 class MemoryCache:
@@ -108,13 +109,14 @@ class MemoryCache:
         for key, value in values.items():
             place = _place(lookup, key)
             self._drop(place)
-            if value is None:
+            lifetime = lifetime_seconds(lookup, value)
+            if not lifetime:
                 continue
             json_bytes = len(self._encoder.encode(value))
             size_bytes = ENTRY_BYTES + json_bytes * MEMORY_PER_JSON_BYTE
             if json_bytes > LARGEST_ENTRY_BYTES or size_bytes > self._max_bytes:
                 continue
-            expires_at = self._clock() + lifetime_seconds(lookup)
+            expires_at = self._clock() + lifetime
             self._entries[place] = _Entry(Kept(value, fetched_at), expires_at, size_bytes)
             self.size_bytes += size_bytes
             while self.size_bytes > self._max_bytes:

@@ -85,9 +85,7 @@ class RedisCache:
             return [None] * len(keys)
         answers = [raw if raw is None else await _decode(lookup.value_type, raw) for raw in found]
         unreadable = [
-            name
-            for name, raw, kept in zip(names, found, answers, strict=True)
-            if raw is not None and kept is None
+            name for name, raw, kept in zip(names, found, answers, strict=True) if raw is not None and kept is None
         ]
         if unreadable:
             _log.warning("cache_value_unreadable", kind=lookup.kind, count=len(unreadable))
@@ -98,15 +96,18 @@ class RedisCache:
         if not values:
             return
         at = time.time()
-        forms = {self._name(lookup, key): await self._encode(at, value) for key, value in values.items()}
+        forms = [
+            (self._name(lookup, key), await self._encode(at, value), lifetime_seconds(lookup, value))
+            for key, value in values.items()
+        ]
 
         async def write() -> None:
             pipeline = self._client.pipeline(transaction=False)
-            for name, raw in forms.items():
-                if raw is None:  # not known yet, or too large; what was kept before is out of date
+            for name, raw, lifetime in forms:
+                if raw is None or not lifetime:  # too large, or not to be kept; what was kept before is out of date
                     pipeline.execute_command("UNLINK", name)
                 else:
-                    pipeline.set(name, raw, px=round(lifetime_seconds(lookup) * 1000))
+                    pipeline.set(name, raw, px=round(lifetime * 1000))
             await pipeline.execute()
 
         await self._attempt("store", write)
@@ -160,8 +161,6 @@ class RedisCache:
         await pipeline.execute()
 
     async def _encode(self, at: float, value: object) -> bytes | None:
-        if value is None:
-            return None
         raw = self._encoder.encode({"v": 1, "at": at, "data": value})
         if len(raw) > LARGEST_ENTRY_BYTES:
             return None

@@ -50,6 +50,8 @@ class Lookup(Generic[_K_contra, _V_co]):
     fresh_seconds: int
     tenant_of: Callable[[_K_contra], str]
     id_of: Callable[[_K_contra], str]
+    absent_seconds: int = 0
+    """How long it is kept that there is nothing (None as the value); 0: that is never kept."""
 
     def key(self, key: _K_contra) -> str:
         """Gives what follows the namespace in the key."""
@@ -106,11 +108,12 @@ def _subscription(key: SubscriptionRef) -> str:
     return key.subscription_id
 
 
+# mypy has no way to say that a union is a type's value, so these are taken as they are.
+_SKU_ID: type[str | None] = str | None  # type: ignore[assignment]
+
 TENANTS: Lookup[object, list[Tenant]] = Lookup("tenants", list[Tenant], 300, _partner, _nothing)
 RESELLER_TENANTS: Lookup[str, list[Tenant]] = Lookup("reseller-tenants", list[Tenant], 300, _partner, _itself)
-TENANTS_BY_DOMAIN: Lookup[str, list[Tenant]] = Lookup(
-    "tenants-by-domain", list[Tenant], 300, _partner, _itself
-)
+TENANTS_BY_DOMAIN: Lookup[str, list[Tenant]] = Lookup("tenants-by-domain", list[Tenant], 300, _partner, _itself)
 CUSTOMER: Lookup[str, Customer] = Lookup("customer", Customer, 900, _itself, _nothing)
 DOMAINS: Lookup[str, list[str]] = Lookup("domains", list[str], 900, _itself, _nothing)
 ACTIVE_USERS: Lookup[str, list[User]] = Lookup("active-users", list[User], 60, _itself, _nothing)
@@ -123,10 +126,12 @@ SUBSCRIBED_SKUS: Lookup[str, list[SubscribedSku]] = Lookup(
 SUBSCRIPTIONS: Lookup[str, list[MicrosoftSubscription]] = Lookup(
     "subscriptions", list[MicrosoftSubscription], 300, _itself, _nothing
 )
-PROVISIONED_SKU: Lookup[SubscriptionRef, str] = Lookup("provisioned-sku", str, 86_400, _tenant, _subscription)
-CATALOG_SKU: Lookup[OfferKey, str] = Lookup("catalog-sku", str, 86_400, _partner, _offer)
-ROLES: Lookup[str, list[DirectoryRole]] = Lookup("roles", list[DirectoryRole], 3600, _itself, _nothing)
-USER_ROLES: Lookup[UserRef, list[DirectoryRole]] = Lookup(
-    "user-roles", list[DirectoryRole], 60, _tenant, _user
+PROVISIONED_SKU: Lookup[SubscriptionRef, str | None] = Lookup(
+    "provisioned-sku", _SKU_ID, 86_400, _tenant, _subscription, absent_seconds=300
 )
+CATALOG_SKU: Lookup[OfferKey, str | None] = Lookup(
+    "catalog-sku", _SKU_ID, 86_400, _partner, _offer, absent_seconds=300
+)
+ROLES: Lookup[str, list[DirectoryRole]] = Lookup("roles", list[DirectoryRole], 3600, _itself, _nothing)
+USER_ROLES: Lookup[UserRef, list[DirectoryRole]] = Lookup("user-roles", list[DirectoryRole], 60, _tenant, _user)
 ROLE_MEMBERS: Lookup[RoleRef, list[str]] = Lookup("role-members", list[str], 60, _tenant, _role)
