@@ -8,6 +8,19 @@ const { PluginContextProvider, useEditorContext } = GraphiQL.React;
 const examples = JSON.parse(document.getElementById("examples").textContent);
 const TABS_AT_START = 6;
 
+/** Whom to try, and the command that prints a token; the ids are the sandbox's, the same after every start. */
+const CALLERS = [
+  [
+    "Trey Research, a reseller, with the tenants it manages",
+    "gateway token --kind reseller --reseller-id da19381a-5c96-53ec-9fb1-d7d4c15ea539",
+  ],
+  [
+    "Contoso, a direct customer, with its own tenant alone",
+    "gateway token --kind direct-customer --tenant-id b14400d0-f56a-5961-bc84-4596c306785d",
+  ],
+  ["A partner who may only look", "gateway token --kind partner --permissions READ"],
+];
+
 /**
  * Asks the address that this page came from. A subscription is asked for as an event stream, and so is any
  * document that holds the word: the stream carries queries too, while GraphiQL's own reading of the document
@@ -86,6 +99,8 @@ function openExample(editors, example) {
   editors.queryEditor.setValue(example.query);
   editors.variableEditor.setValue(example.variables);
   editors.headerEditor.setValue(headers);
+  // The editors tell the tab of a change after a while; who moves on sooner would lose it.
+  editors.updateActiveTabValues({ query: example.query, variables: example.variables, headers });
 }
 
 function putIntoHeaders(editors, token) {
@@ -130,14 +145,18 @@ function Caller() {
       "p",
       null,
       "With the sandbox, a request without a token comes from the demo partner, who may do everything. ",
-      "To see what another caller sees, print a token in a terminal:",
+      "To see what another caller sees, print a token in a terminal. In a checkout the program is ",
+      h("code", null, ".venv/bin/gateway"),
+      ".",
     ),
-    h("p", { className: "start-caller" }, "A reseller, with the tenants it manages"),
-    h("code", { className: "start-command" }, "gateway token --kind reseller"),
-    h("p", { className: "start-caller" }, "A direct customer, with its own tenant alone"),
-    h("code", { className: "start-command" }, "gateway token --kind direct-customer"),
-    h("p", { className: "start-caller" }, "A partner who may only look"),
-    h("code", { className: "start-command" }, "gateway token --kind partner --permissions READ"),
+    CALLERS.map(([who, command]) =>
+      h(
+        React.Fragment,
+        { key: command },
+        h("p", { className: "start-caller" }, who),
+        h("code", { className: "start-command" }, command),
+      ),
+    ),
     h("input", {
       className: "start-token",
       type: "text",

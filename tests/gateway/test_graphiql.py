@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from gateway.graphiql_page import load_examples
+from sandbox.contoso import CONTOSO_ID
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -143,7 +144,7 @@ def test_another_example_runs_in_its_own_tab(page):
     assert "errors" not in answer
     assert answer["data"]
     title = re.findall(r"\b(?:query|mutation|subscription) (\w+)", example.query)[0]
-    expect(page.locator(".graphiql-tab-active")).to_have_text(title)
+    expect(page.locator(".graphiql-tab-active")).to_contain_text(title)
 
 
 def test_an_example_beyond_the_first_tabs_gets_a_tab_of_its_own(page):
@@ -154,7 +155,8 @@ def test_an_example_beyond_the_first_tabs_gets_a_tab_of_its_own(page):
     open_example(page, load_examples()[0])
     open_example(page, load_examples()[-1])
 
-    expect(tabs).to_have_count(max(before, min(before + 1, len(load_examples()))))
+    beyond = 1 if len(load_examples()) > before else 0
+    expect(tabs).to_have_count(before + beyond)
 
 
 def test_the_documentation_opens(page):
@@ -170,7 +172,7 @@ def test_the_explorer_offers_the_fields(page):
 
 
 def test_a_token_in_the_headers_decides_who_asks_and_is_not_kept(page):
-    command = [GATEWAY, "token", "--kind", "direct-customer"]
+    command = [GATEWAY, "token", "--kind", "direct-customer", "--tenant-id", CONTOSO_ID]
     token = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     page.get_by_label("Token").fill(token)

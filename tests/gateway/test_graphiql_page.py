@@ -6,7 +6,9 @@ import re
 import httpx
 from starlette.applications import Starlette
 
-from gateway.graphiql_page import Example, graphiql_response, static_mount
+from gateway.graphiql_page import PAGE_FOLDER, Example, graphiql_response, static_mount
+from sandbox.contoso import CONTOSO_ID
+from sandbox.seed import TREY_RESEARCH_ID
 
 
 def text_of(response):
@@ -61,6 +63,15 @@ def test_without_the_fetched_files_the_page_says_how_to_get_them(tmp_path):
     assert response.status_code == 503
     assert response.media_type == "text/plain"
     assert "make graphiql" in text_of(response)
+
+
+def test_the_commands_on_the_page_name_who_is_in_the_sandbox():
+    script = (PAGE_FOLDER / "page.js").read_text()
+
+    assert re.findall(r"--(\S+) ([0-9a-f-]{36})", script) == [
+        ("reseller-id", TREY_RESEARCH_ID),
+        ("tenant-id", CONTOSO_ID),
+    ]
 
 
 async def test_every_file_the_page_names_is_served():
