@@ -59,16 +59,12 @@ class PartnerCenterClient:
     async def list_customers_of_reseller(self, reseller_id: str) -> list[Tenant]:
         """Gives the customers of one indirect reseller, named by its tenant id."""
         reseller = wire.write_filter("IndirectReseller", reseller_id, "starts_with")
-        return await self._list_tenants(
-            "list customers of a reseller", {"size": PAGE_SIZE, "filter": reseller}
-        )
+        return await self._list_tenants("list customers of a reseller", {"size": PAGE_SIZE, "filter": reseller})
 
     async def find_customers_by_domain(self, domain: str) -> list[Tenant]:
         """Gives the customers with a domain that starts with these letters; Partner Center has no equals."""
         starts_with = wire.write_filter("Domain", domain, "starts_with")
-        return await self._list_tenants(
-            "find customers by domain", {"size": PAGE_SIZE, "filter": starts_with}
-        )
+        return await self._list_tenants("find customers by domain", {"size": PAGE_SIZE, "filter": starts_with})
 
     async def get_customer(self, tenant_id: str) -> Customer:
         shape, answer = await self._get("get customer", _path(tenant_id), wire.CustomerShape, tenant_id)
@@ -148,11 +144,7 @@ class PartnerCenterClient:
         """
         path = _path(tenant_id, "products", product_id, "skus", sku_id)
         shape = await self._find("get catalog SKU", path, wire_skus.CatalogSkuShape, tenant_id)
-        return (
-            wire.read_guid(shape.dynamic_attributes.provisioning_id)
-            if shape and shape.dynamic_attributes
-            else None
-        )
+        return wire.read_guid(shape.dynamic_attributes.provisioning_id) if shape and shape.dynamic_attributes else None
 
     async def get_offer_sku(self, offer_id: str, country: str = "US") -> str | None:
         """Gives the product SKU id behind a legacy offer; None where the offer has none."""
@@ -165,26 +157,18 @@ class PartnerCenterClient:
         path = _path(tenant_id, "users")
         return await self._write_user("create user", "POST", path, tenant_id, body, request_id)
 
-    async def update_user(
-        self, user: UserRef, changes: Mapping[str, str], *, request_id: str | None = None
-    ) -> User:
+    async def update_user(self, user: UserRef, changes: Mapping[str, str], *, request_id: str | None = None) -> User:
         """Changes names and usage location, keyed by the model's attributes. An empty text clears a name."""
         body = wire.write_user_changes(changes)
-        return await self._write_user(
-            "update user", "PATCH", _user_path(user), user.tenant_id, body, request_id
-        )
+        return await self._write_user("update user", "PATCH", _user_path(user), user.tenant_id, body, request_id)
 
     async def delete_user(self, user: UserRef, *, request_id: str | None = None) -> None:
         """Deletes softly: the user can be restored for 30 days."""
-        await self.transport.request(
-            "DELETE", _user_path(user), tenant_id=user.tenant_id, request_id=request_id
-        )
+        await self.transport.request("DELETE", _user_path(user), tenant_id=user.tenant_id, request_id=request_id)
 
     async def restore_user(self, user: UserRef, *, request_id: str | None = None) -> User:
         body = wire.write_restoration()
-        return await self._write_user(
-            "restore user", "PATCH", _user_path(user), user.tenant_id, body, request_id
-        )
+        return await self._write_user("restore user", "PATCH", _user_path(user), user.tenant_id, body, request_id)
 
     async def reset_password(
         self, user: UserRef, password: str, *, force_change: bool, request_id: str | None = None
@@ -202,15 +186,11 @@ class PartnerCenterClient:
         path = _path(role.tenant_id, "directoryroles", role.role_id, "usermembers", user_id)
         await self.transport.request("DELETE", path, tenant_id=role.tenant_id, request_id=request_id)
 
-    async def update_licenses(
-        self, user: UserRef, change: LicenseChange, *, request_id: str | None = None
-    ) -> None:
+    async def update_licenses(self, user: UserRef, change: LicenseChange, *, request_id: str | None = None) -> None:
         """Assigns and removes products of one license group. Warnings are logged by their code only."""
         operation, path = "update licenses", _user_path(user, "licenseupdates")
         body = wire_skus.write_license_change(change)
-        answer = await self.transport.request(
-            "POST", path, tenant_id=user.tenant_id, body=body, request_id=request_id
-        )
+        answer = await self.transport.request("POST", path, tenant_id=user.tenant_id, body=body, request_id=request_id)
         if not answer.body:
             return
         codes = wire_skus.read_warning_codes(_read(operation, answer, wire_skus.LicenseUpdateShape))
@@ -224,9 +204,7 @@ class PartnerCenterClient:
     async def _write_user(
         self, operation: str, method: str, path: str, tenant_id: str, body: object, request_id: str | None
     ) -> User:
-        answer = await self.transport.request(
-            method, path, tenant_id=tenant_id, body=body, request_id=request_id
-        )
+        answer = await self.transport.request(method, path, tenant_id=tenant_id, body=body, request_id=request_id)
         shape = _read(operation, answer, wire.UserShape)
         return wire.read_user(shape, tenant_id, answer.received_at)
 

@@ -223,17 +223,13 @@ class TokenSource:
                         async for piece in response.aiter_bytes():
                             content += piece
                             if len(content) > MAX_BODY_BYTES:
-                                raise _unavailable(
-                                    "The token endpoint's answer is too large.", response.status_code
-                                )
+                                raise _unavailable("The token endpoint's answer is too large.", response.status_code)
                     finally:
                         await response.aclose()
         except SignInError:
             raise
         except UpstreamError as error:
-            raise _unavailable(
-                "The token endpoint did not answer. Try again later.", None, error.detail
-            ) from error
+            raise _unavailable("The token endpoint did not answer. Try again later.", None, error.detail) from error
         return response.status_code, content.removeprefix(BYTE_ORDER_MARK)
 
     def _read_refusal(self, status: int, content: bytes, refresh_token: str) -> Exception:
@@ -246,9 +242,7 @@ class TokenSource:
             f"{refusal.error} {refusal.suberror or ''} {refusal.error_description or ''}", refresh_token
         )
         error = _sign_in_error(status, refusal.error, number, detail)
-        if refusal.error in {"invalid_grant", "interaction_required"} and not isinstance(
-            error, SignInUnavailable
-        ):
+        if refusal.error in {"invalid_grant", "interaction_required"} and not isinstance(error, SignInUnavailable):
             return _GrantRefused(error)
         return error
 
@@ -290,12 +284,7 @@ def _sign_in_error(status: int, error: str, number: int | None, detail: str) -> 
     endpoint errors
     """
     kind: type[SignInError]
-    if (
-        number in UNAVAILABLE
-        or error in {"temporarily_unavailable", "server_error"}
-        or status == 429
-        or status >= 500
-    ):
+    if number in UNAVAILABLE or error in {"temporarily_unavailable", "server_error"} or status == 429 or status >= 500:
         kind, message = SignInUnavailable, "Microsoft gives no access tokens at the moment. Try again later."
     elif number in MULTIFACTOR:
         kind, message = SignInAgain, "Microsoft asks for multifactor authentication: sign in again, with it."

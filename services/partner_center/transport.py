@@ -161,9 +161,7 @@ class Transport:
             return answer
         self._tokens.invalidate(token)
         token = await self._tokens.get()
-        return await self._send_once(
-            replace(call, request_id=str(uuid5(NAMESPACE_URL, call.request_id))), token
-        )
+        return await self._send_once(replace(call, request_id=str(uuid5(NAMESPACE_URL, call.request_id))), token)
 
     async def _send_once(self, call: _Call, token: str) -> Answer:
         """Sends one HTTP request and reads the whole answer, whatever its status."""

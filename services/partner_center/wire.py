@@ -169,9 +169,7 @@ def read_tenant(shape: CustomerShape, as_of: datetime) -> Tenant:
     """`id` is the tenant's; `companyProfile.tenantId` says the same, but is a placeholder in some traces."""
     company = shape.company_profile
     domain = company.domain or ""
-    return Tenant(
-        microsoft_id=shape.id.lower(), name=company.company_name or domain, domain=domain, as_of=as_of
-    )
+    return Tenant(microsoft_id=shape.id.lower(), name=company.company_name or domain, domain=domain, as_of=as_of)
 
 
 def read_customer(shape: CustomerShape, as_of: datetime) -> Customer:

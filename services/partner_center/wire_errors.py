@@ -84,9 +84,7 @@ _ROLE_MISSING = re.compile(
     r"|token issuance|locked for transactions",
     re.IGNORECASE,
 )
-_NOT_OURS = re.compile(
-    r"relationship with|no \w* ?relationship|authorization failed|access denied", re.IGNORECASE
-)
+_NOT_OURS = re.compile(r"relationship with|no \w* ?relationship|authorization failed|access denied", re.IGNORECASE)
 _TENANT_ABSENT = re.compile(
     r"\b(?:tenant|customer)(?: (?:with )?(?:id )?\W?[0-9a-f-]{36}\W?)?(?: was| is| could)?"
     r"(?: not(?: be)? found| ?(?:is|was|could)n't (?:be )?found| does(?: not|n't) exist)",
@@ -113,10 +111,7 @@ def read_fault(content: bytes) -> Fault:
         body = msgspec.json.decode(content.removeprefix(BYTE_ORDER_MARK))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return Fault(None, unescape(content.decode("utf-8", "replace"))[:LONGEST_DETAIL].strip())
-    code = _member(body, "code")
-    if code is None:
-        code = _member(body, "statusCode")
-    return Fault(_whole_number(code), unescape(" | ".join(_texts(body)))[:LONGEST_DETAIL])
+    return Fault(_whole_number(_member(body, "code")), unescape(" | ".join(_texts(body)))[:LONGEST_DETAIL])
 
 
 def is_mfa_missing(fault: Fault, reason_phrase: str) -> bool:
@@ -147,9 +142,7 @@ def read_error(
             return _read_forbidden(fault, path, known)
         case 404:
             if _is_tenant_absent(fault, path):
-                return TenantNotFound(
-                    "There is no such tenant, or it is no customer of the partner.", **known
-                )
+                return TenantNotFound("There is no such tenant, or it is no customer of the partner.", **known)
             return NotFound("Microsoft knows nothing by that id.", **known)
         case 408 | 504:
             return Timeout("Microsoft did not answer in time. Try again later.", **known)
@@ -165,9 +158,7 @@ def read_error(
             return UpstreamError("Microsoft could not answer. Try again later.", **known)
         case _ if status >= 400:
             if _PARTNER_TOKEN.search(fault.text):
-                return Misconfigured(
-                    "Microsoft refuses the kind of token in use; it wants one of Entra.", **known
-                )
+                return Misconfigured("Microsoft refuses the kind of token in use; it wants one of Entra.", **known)
             return Refused(reason=_reason(fault), **known)
         case _:
             return UpstreamError(f"Microsoft answered with status {status}, which is not expected.", **known)
@@ -196,9 +187,7 @@ def _read_unauthorized(fault: Fault, reason_phrase: str, known: dict[str, Any]) 
             **known,
         )
     if fault.code == AUDIENCE_RETIRED or _AUDIENCE.search(fault.text):
-        return Misconfigured(
-            "The access token is for a resource that Partner Center no longer accepts.", **known
-        )
+        return Misconfigured("The access token is for a resource that Partner Center no longer accepts.", **known)
     return SignInAgain("Microsoft refuses a fresh access token: sign in to the partner's app again.", **known)
 
 

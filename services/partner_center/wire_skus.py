@@ -253,8 +253,7 @@ def write_license_change(change: LicenseChange) -> dict[str, Any]:
     body: dict[str, Any] = {"attributes": {"objectType": "LicenseUpdate"}}
     if change.assign:
         body["licensesToAssign"] = [
-            {"skuId": license_.sku_id, "excludedPlans": list(license_.disabled_plan_ids)}
-            for license_ in change.assign
+            {"skuId": license_.sku_id, "excludedPlans": list(license_.disabled_plan_ids)} for license_ in change.assign
         ]
     if change.remove:
         body["licensesToRemove"] = list(change.remove)

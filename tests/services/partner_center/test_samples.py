@@ -178,17 +178,11 @@ FERDINAND = user(
     usage_location="US",
 )
 EMS_PLANS = (
-    ServicePlan(
-        "6c57d4b6-3b23-47a5-9bc9-69f17b4947b3", "RMS_S_PREMIUM", "Azure Information Protection Premium P1"
-    ),
+    ServicePlan("6c57d4b6-3b23-47a5-9bc9-69f17b4947b3", "RMS_S_PREMIUM", "Azure Information Protection Premium P1"),
     ServicePlan("c1ec4a95-1f05-45b3-a911-aa3fa01094f5", "INTUNE_A", "Microsoft Intune A Direct"),
-    ServicePlan(
-        "bea4c11e-220a-4e6d-8eb8-8ea15d019f90", "RMS_S_ENTERPRISE", "Microsoft Azure Active Directory Rights"
-    ),
+    ServicePlan("bea4c11e-220a-4e6d-8eb8-8ea15d019f90", "RMS_S_ENTERPRISE", "Microsoft Azure Active Directory Rights"),
     ServicePlan("41781fb2-bc02-4b7c-bd55-b576c07bb09d", "AAD_PREMIUM", "Azure Active Directory Premium P1"),
-    ServicePlan(
-        "8a256a2b-b617-496d-b51b-e76466e88db0", "MFA_PREMIUM", "Microsoft Azure Multi-Factor Authentication"
-    ),
+    ServicePlan("8a256a2b-b617-496d-b51b-e76466e88db0", "MFA_PREMIUM", "Microsoft Azure Multi-Factor Authentication"),
 )
 EMS = SubscribedSku(
     tenant_id=TENANT,
@@ -296,9 +290,7 @@ async def first_page_then_the_following(wired: Wired) -> object:
     page = json.loads(wired.upstream.replies[0].content)  # type: ignore[union-attr]
     wired.upstream.replies = [
         httpx.Response(200, json={**page, "items": []}),
-        httpx.Response(
-            200, json={"totalCount": 1, "items": [{"id": HELPDESK.microsoft_id, "name": HELPDESK.name}]}
-        ),
+        httpx.Response(200, json={"totalCount": 1, "items": [{"id": HELPDESK.microsoft_id, "name": HELPDESK.name}]}),
     ]
     roles = await wired.client.list_roles(TENANT)
     return roles, wired.upstream.asked[1], wired.upstream.sent("MS-ContinuationToken")
@@ -339,9 +331,7 @@ TABLE: dict[str, Row] = {
     "customers-of-indirect-reseller.json": Row(
         lambda wired: wired.client.list_customers_of_reseller("484e548c-f5f3-4528-93a9-c16c6373cb59"),
         [
-            tenant(
-                "53eb21cb-6b2d-4ee5-9e92-27dfc927e93c", "FourthCoffee137", "FourthCoffee137.onmicrosoft.com"
-            ),
+            tenant("53eb21cb-6b2d-4ee5-9e92-27dfc927e93c", "FourthCoffee137", "FourthCoffee137.onmicrosoft.com"),
             tenant(
                 "3dfe847b-cad9-4fc1-86d3-cf16c2790087",
                 "Wingtip Toys1254789149",
@@ -492,8 +482,7 @@ TABLE: dict[str, Row] = {
         ],
         (
             "GET",
-            f"/v1/customers/{TENANT}/users/{USER.user_id}/licenses"
-            "?licenseGroupIds=Group1&licenseGroupIds=Group2",
+            f"/v1/customers/{TENANT}/users/{USER.user_id}/licenses?licenseGroupIds=Group1&licenseGroupIds=Group2",
         ),
     ),
     "licenseupdates-assign.json": Row(
@@ -511,12 +500,8 @@ TABLE: dict[str, Row] = {
     "error-400-2000-not-a-guid.json": Row(
         lambda wired: wired.client.get_user(USER), Raises(Refused, 400, 2000, RefusedReason.OTHER)
     ),
-    "error-401-mfa-required-2019.json": Row(
-        lambda wired: wired.client.get_user(USER), Raises(SignInAgain, 401)
-    ),
-    "error-404-3000-not-found.json": Row(
-        lambda wired: wired.client.get_user(USER), Raises(NotFound, 404, 3000)
-    ),
+    "error-401-mfa-required-2019.json": Row(lambda wired: wired.client.get_user(USER), Raises(SignInAgain, 401)),
+    "error-404-3000-not-found.json": Row(lambda wired: wired.client.get_user(USER), Raises(NotFound, 404, 3000)),
     "error-429-throttled.json": Row(
         lambda wired: wired.client.get_user(USER), Raises(Throttled, 429, retry_after_seconds=57)
     ),
@@ -573,9 +558,7 @@ TABLE: dict[str, Row] = {
     "subscription-by-id-nce.json": Row(one_subscription, NCE),
     "subscription-by-id-azure-legacy.json": Row(one_subscription, AZURE),
     "subscription-provisioningstatus.json": Row(
-        lambda wired: wired.client.get_provisioned_sku(
-            SubscriptionRef(TENANT, "34828c05-c16c-4d6f-9cfc-4d2650ef19a1")
-        ),
+        lambda wired: wired.client.get_provisioned_sku(SubscriptionRef(TENANT, "34828c05-c16c-4d6f-9cfc-4d2650ef19a1")),
         "6fd2c87f-b296-42f0-b197-1e91e994b900",
         (
             "GET",
@@ -630,24 +613,16 @@ TABLE: dict[str, Row] = {
     "customer-remove-relationship.json": Row(
         call("PATCH", "/customers/x", {}), Holds({("RelationshipToPartner",): "none", ("Id",): None})
     ),
-    "customer-validation-status.json": get(
-        "/customers/x/validationStatus?type=account", {("status",): "Allowed"}
-    ),
+    "customer-validation-status.json": get("/customers/x/validationStatus?type=account", {("status",): "Allowed"}),
     "customer-relationships.json": get("/customers/x/relationships", {("items", 0, "mpnId"): "4847383"}),
     "relationships-indirect-resellers.json": get("/relationships", {("items", 1, "location"): "BR"}),
     "domain-head-in-use.json": Row(call("HEAD", "/domains/contoso.onmicrosoft.com"), None),
-    "domain-head-available.json": Row(
-        call("HEAD", "/domains/contoso.onmicrosoft.com"), Raises(NotFound, 404)
-    ),
+    "domain-head-available.json": Row(call("HEAD", "/domains/contoso.onmicrosoft.com"), Raises(NotFound, 404)),
     "entitlements-reservation-recorded.json": get(
         "/customers/x/entitlements", {("items", 0, "entitlementType"): "virtual_machine_reserved_instance"}
     ),
-    "managed-services-recorded.json": get(
-        "/customers/x/managedservices", {("items", 0, "groupName"): "Office"}
-    ),
-    "auditrecords-filter-customer.json": get(
-        "/auditrecords", {("items", 0, "operationType"): "create_order"}
-    ),
+    "managed-services-recorded.json": get("/customers/x/managedservices", {("items", 0, "groupName"): "Office"}),
+    "auditrecords-filter-customer.json": get("/auditrecords", {("items", 0, "operationType"): "create_order"}),
     "graph-user-assignlicense.json": Row(
         call("POST", "/me/assignLicense", {}),
         Holds({("assignedLicenses", 0, "disabledPlans"): ["11b0131d-43c8-4bbb-b2c8-e80f9a50834a"]}),
