@@ -35,7 +35,7 @@ _TOKEN_PATH = re.compile(r"/([^/]+)/oauth2(/v2\.0)?/token/?\Z", re.IGNORECASE)
 _OPENID_PATH = re.compile(r"/([^/]+)(/v2\.0)?/\.well-known/openid-configuration/?\Z", re.IGNORECASE)
 _KEYS_PATH = re.compile(r"/[^/]+/discovery(/v2\.0)?/keys/?\Z", re.IGNORECASE)
 _INSTANCE_PATH = re.compile(r"/common/discovery/instance/?\Z", re.IGNORECASE)
-_API_PATH = re.compile(r"/v1(/|\Z)", re.IGNORECASE)
+_API_PATH = re.compile(r"/v1(\.0)?(/|\Z)", re.IGNORECASE)
 _MOST_BODY_BYTES = 4_000_000
 _DEFAULT_RETRY_AFTER_SECONDS = 1
 _ORDERED_FAULTS = {
@@ -67,9 +67,7 @@ class SandboxEndpoint:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         content = await _read_body(receive)
         request_id = headers.get("ms-requestid") or str(uuid.uuid4())
-        correlation_id = (
-            headers.get("ms-correlationid") or headers.get("client-request-id") or str(uuid.uuid4())
-        )
+        correlation_id = headers.get("ms-correlationid") or headers.get("client-request-id") or str(uuid.uuid4())
         query: str = scope["query_string"].decode("latin-1")
         target = _raw_path(scope) + (f"?{query}" if query else "")
         method: str = scope["method"]
@@ -106,9 +104,7 @@ class SandboxEndpoint:
     ) -> Answer:
         method: str = scope["method"]
         if _API_PATH.match(path):
-            return answer_partner_center(
-                self._state, method, path, query, headers, content, request_id, correlation_id
-            )
+            return answer_partner_center(self._state, method, path, query, headers, content, request_id, correlation_id)
         if token_path := _TOKEN_PATH.match(path):
             if method != "POST":
                 return GatewayRefusal(405, "The token endpoint takes POST.").answer()
@@ -129,9 +125,7 @@ class SandboxEndpoint:
                 return Answer(200, document, traced=False)
         return GatewayRefusal(404, "Resource not found").answer()
 
-    def _ordered_answer(
-        self, rule: FaultRule, status: int, path: str, request_id: str, correlation_id: str
-    ) -> Answer:
+    def _ordered_answer(self, rule: FaultRule, status: int, path: str, request_id: str, correlation_id: str) -> Answer:
         """The error that a fault rule orders, in the shape this path answers with."""
         retry_after = rule.retry_after
         if _TOKEN_PATH.match(path):
@@ -186,9 +180,7 @@ async def _write(answer: Answer, scope: Scope, send: Send, *, truncated: bool) -
     content = answer.content()
     headers = {"Content-Length": str(len(content)), **answer.headers}
     if content:
-        headers["Content-Type"] = (
-            "application/json; charset=utf-8" if answer.traced else _untraced_type(answer)
-        )
+        headers["Content-Type"] = "application/json; charset=utf-8" if answer.traced else _untraced_type(answer)
     raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": raw})
     if scope["method"] == "HEAD":

@@ -24,9 +24,7 @@ _TARGET_VIEW = "onlineservices"
 
 def list_offers(ask: Ask) -> Answer:
     country = _country(ask)
-    items = [
-        _offer(product, country) for product in ask.state.world.products.values() if product.legacy_offer
-    ]
+    items = [_offer(product, country) for product in ask.state.world.products.values() if product.legacy_offer]
     return Answer(200, collection(items))
 
 

@@ -36,9 +36,7 @@ def list_customers(ask: Ask) -> Answer:
         for customer in ask.state.world.customers.values()
         if customer.relationship == "reseller" and (wanted is None or _matches(customer, wanted, partner_id))
     ]
-    page = listing.page(
-        found, _short_customer, lambda customer: customer.id, ask.state.switches.customers_page_size
-    )
+    page = listing.page(found, _short_customer, lambda customer: customer.id, ask.state.switches.customers_page_size)
     return Answer(200, page)
 
 
@@ -100,9 +98,7 @@ def create_customer(ask: Ask) -> Answer:
         email=str(profile.get("email", "")),
         billing_profile=profile,
     )
-    administrator = User(
-        str(uuid.uuid4()), f"admin@{domain}", customer.company_name, password=_FIRST_PASSWORD
-    )
+    administrator = User(str(uuid.uuid4()), f"admin@{domain}", customer.company_name, password=_FIRST_PASSWORD)
     administrator.roles.add(_GLOBAL_ADMINISTRATOR_ROLE)
     customer.users[administrator.id] = administrator
     world.customers[customer.id] = customer

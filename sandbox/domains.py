@@ -50,7 +50,5 @@ OPERATIONS = (
         roles=(GLOBAL_ADMINISTRATOR, DIRECTORY_WRITER, GLOBAL_READER, DOMAIN_NAME_ADMINISTRATOR),
     ),
     Operation("HEAD", "/domains/{domain}", head_domain, application=True),
-    Operation(
-        "GET", "/validations/checkdomainavailability/{prefix}", check_domain_availability, application=True
-    ),
+    Operation("GET", "/validations/checkdomainavailability/{prefix}", check_domain_availability, application=True),
 )

@@ -43,9 +43,7 @@ class FaultRule:
         if self.method is not None and self.method != method:
             return False
         return (
-            self.path is None
-            or self.path.search(target) is not None
-            or self.path.search(unquote(target)) is not None
+            self.path is None or self.path.search(target) is not None or self.path.search(unquote(target)) is not None
         )
 
     def as_dict(self) -> dict[str, object]:

@@ -58,9 +58,7 @@ def read_filter(query: Query, operators_by_field: Mapping[str, tuple[str, ...]])
     allowed = {name.lower(): operators for name, operators in operators_by_field.items()}.get(field)
     if allowed is None:
         raise refusals.invalid_property(f"Invalid property: {members.text('Field')}")
-    chosen = next(
-        (name for name in _OPERATORS if name.replace("_", "") == operator.replace("_", "").lower()), ""
-    )
+    chosen = next((name for name in _OPERATORS if name.replace("_", "") == operator.replace("_", "").lower()), "")
     if chosen not in allowed:
         raise refusals.invalid_input(f"The operator {operator} is not supported for {members.text('Field')}.")
     value = members.text("Value")

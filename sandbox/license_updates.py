@@ -42,9 +42,7 @@ def update_licenses(ask: Ask) -> Answer:
         _check_assignment(ask, user, assignment)
     absent = [sku_id for sku_id in removed if sku_id not in user.licenses]
     if absent and ask.state.switches.remove_absent_license_status >= 400:
-        raise refusals.invalid_property(
-            refusals.ABSENT_LICENSE, ask.state.switches.remove_absent_license_status
-        )
+        raise refusals.invalid_property(refusals.ABSENT_LICENSE, ask.state.switches.remove_absent_license_status)
     for sku_id in removed:
         user.licenses.pop(sku_id, None)
     for assignment in assignments:
@@ -96,9 +94,7 @@ def _check_groups(ask: Ask, sku_ids: list[str]) -> None:
 def _check_assignment(ask: Ask, user: User, assignment: _Assignment) -> None:
     holding: Holding | None = ask.customer.holdings.get(assignment.sku_id)
     if holding is None:
-        raise refusals.invalid_property(
-            f"License {assignment.sku_id} does not correspond to a valid company License."
-        )
+        raise refusals.invalid_property(f"License {assignment.sku_id} does not correspond to a valid company License.")
     if holding.product.target_type.lower() != "user":
         raise refusals.invalid_property(
             f"License {assignment.sku_id} is held by the company as a whole and cannot be assigned to a user."

@@ -49,9 +49,7 @@ def list_user_licenses(ask: Ask) -> Answer:
 
 def count_held(customer: Customer) -> Counter[str]:
     """Units held by active users, by product id."""
-    return Counter(
-        sku_id for user in customer.users.values() if user.deleted_at is None for sku_id in user.licenses
-    )
+    return Counter(sku_id for user in customer.users.values() if user.deleted_at is None for sku_id in user.licenses)
 
 
 def free_units(customer: Customer, sku_id: str) -> int:
@@ -123,12 +121,7 @@ def _plan(plan: Plan, status: str) -> Json:
 def _license_groups(ask: Ask) -> frozenset[str]:
     """Groups come as a repeated parameter (the pages) or as a comma list (generated clients); group1 by
     default."""
-    names = [
-        name.strip()
-        for value in ask.query.all("licenseGroupIds")
-        for name in value.split(",")
-        if name.strip()
-    ]
+    names = [name.strip() for value in ask.query.all("licenseGroupIds") for name in value.split(",") if name.strip()]
     for name in names:
         if name.lower() not in _GROUPS:
             raise refusals.unknown_enum(name)

@@ -1,8 +1,8 @@
 """Which passwords the directory accepts.
 
 8 to 256 characters, three of four classes, and not the user's name in it. Source: learn.microsoft.com
-"Password policies and account restrictions in Microsoft Entra ID". The list of banned passwords is Microsoft's
-own and left out.
+"Password policies and account restrictions in Microsoft Entra ID". The list of banned passwords is
+Microsoft's own and left out.
 """
 
 from __future__ import annotations

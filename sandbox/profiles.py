@@ -80,9 +80,7 @@ def read_billing_profile(members: Members) -> Json:
     """The stored members of a billing profile that was sent."""
     profile: Json = {name: text for name in _BILLING_MEMBERS if (text := members.text(name)) is not None}
     address = members.members("defaultAddress") or Members({})
-    profile["defaultAddress"] = {
-        name: text for name in _ADDRESS_MEMBERS if (text := address.text(name)) is not None
-    }
+    profile["defaultAddress"] = {name: text for name in _ADDRESS_MEMBERS if (text := address.text(name)) is not None}
     return profile
 
 

@@ -11,29 +11,22 @@ from sandbox.wire import Answer, Json
 
 INSUFFICIENT_PRIVILEGES = "Insufficient privileges to complete the operation."
 DUPLICATE_UPN = "Another object with the same value for property userPrincipalName already exists."
-DUPLICATE_IMMUTABLE_ID = (
-    "Another object with the same value for property onPremisesImmutableId already exists."
-)
+DUPLICATE_IMMUTABLE_ID = "Another object with the same value for property onPremisesImmutableId already exists."
 UNVERIFIED_DOMAIN = (
     "The domain portion of the userPrincipalName property is invalid. "
     "You must use one of the verified domain names in your organization."
 )
 WEAK_PASSWORD = (
-    "The specified password does not comply with password complexity requirements. "
-    "Please provide a different password."
+    "The specified password does not comply with password complexity requirements. Please provide a different password."
 )
 INVALID_USAGE_LOCATION = "License assignment cannot be done for user with invalid usage location."
 SYNCED_OBJECT = (
     "Unable to update the specified properties for on-premises mastered Directory Sync objects "
     "or objects currently undergoing migration."
 )
-MEMBER_EXISTS = (
-    "One or more added object references already exist for the following modified properties: 'members'."
-)
+MEMBER_EXISTS = "One or more added object references already exist for the following modified properties: 'members'."
 ABSENT_LICENSE = "User does not have a corresponding license."
-OUT_OF_LICENSES = (
-    "We are sorry, it looks like you have run out of licenses. Buy more licenses, and then try again."
-)
+OUT_OF_LICENSES = "We are sorry, it looks like you have run out of licenses. Buy more licenses, and then try again."
 UNEXPECTED = "Unexpected service error"
 
 

@@ -36,9 +36,7 @@ def list_user_roles(ask: Ask) -> Answer:
 def list_members(ask: Ask) -> Answer:
     role_id = _role_id(ask)
     listing = Listing.read(ask, f"/customers/{ask.customer.id}/directoryroles/{role_id}/usermembers")
-    found = [
-        user for user in ask.customer.users.values() if role_id in user.roles and user.deleted_at is None
-    ]
+    found = [user for user in ask.customer.users.values() if role_id in user.roles and user.deleted_at is None]
     page = listing.page(
         found,
         lambda user: _member(role_id, user),
@@ -70,6 +68,17 @@ def remove_member(ask: Ask) -> Answer:
     user.roles.discard(role_id)
     _record(ask, "remove_user_member", role_id, user, None)
     return Answer(204)
+
+
+def add_member_by_query(ask: Ask) -> Answer:
+    ask.params["role_id"] = ask.query.first("role_id") or ""
+    return add_member(ask)
+
+
+def remove_member_by_query(ask: Ask) -> Answer:
+    ask.params["role_id"] = ask.query.first("role_id") or ""
+    ask.params["user_id"] = ask.query.first("member_id") or ""
+    return remove_member(ask)
 
 
 def _role_id(ask: Ask) -> str:
@@ -110,10 +119,11 @@ _READERS = (
 
 OPERATIONS = (
     Operation("GET", _ROLES, list_roles, roles=(DIRECTORY_READER,)),
-    Operation(
-        "GET", "/customers/{customer_id}/users/{user_id}/directoryroles", list_user_roles, roles=_READERS
-    ),
+    Operation("GET", "/customers/{customer_id}/users/{user_id}/directoryroles", list_user_roles, roles=_READERS),
     Operation("GET", _MEMBERS, list_members, roles=_READERS),
     Operation("POST", _MEMBERS, add_member, roles=(PRIVILEGED_ROLE_ADMINISTRATOR,)),
     Operation("DELETE", f"{_MEMBERS}/{{user_id}}", remove_member, roles=(PRIVILEGED_ROLE_ADMINISTRATOR,)),
+    # Forms of the older swagger, which generated clients still send.
+    Operation("POST", _ROLES, add_member_by_query, roles=(PRIVILEGED_ROLE_ADMINISTRATOR,)),
+    Operation("DELETE", _ROLES, remove_member_by_query, roles=(PRIVILEGED_ROLE_ADMINISTRATOR,)),
 )

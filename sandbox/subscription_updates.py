@@ -30,9 +30,7 @@ def update_subscription(ask: Ask) -> Answer:
     if status not in _STATUSES:
         raise refusals.unknown_enum(status)
     if subscription.status == "deleted":
-        raise Refusal(
-            400, 2011, f"Subscription with ID {subscription.id} and deleted status can't be updated."
-        )
+        raise Refusal(400, 2011, f"Subscription with ID {subscription.id} and deleted status can't be updated.")
     if subscription.status == "expired":
         raise Refusal(400, 900279, "Update operations are no longer allowed for this subscription.")
     quantity = members.integer("quantity")
@@ -56,9 +54,7 @@ def update_subscription(ask: Ask) -> Answer:
     subscription.version += 1
     body = write_subscription(ask, subscription)
     details = {"SubscriptionId": subscription.id, "Quantity": str(quantity), "Status": status}
-    ask.state.audit.record(
-        ask, "subscription", _operation(before, body), new=body, old=before, details=details
-    )
+    ask.state.audit.record(ask, "subscription", _operation(before, body), new=body, old=before, details=details)
     return Answer(200, body)
 
 
@@ -144,9 +140,7 @@ def _capability(holding: Holding) -> str:
 def _operation(before: dict[str, object], after: dict[str, object]) -> str:
     if before["status"] != after["status"]:
         return "suspend_subscription" if after["status"] == "suspended" else "activate_subscription"
-    return (
-        "update_subscription_quantity" if before["quantity"] != after["quantity"] else "update_subscription"
-    )
+    return "update_subscription_quantity" if before["quantity"] != after["quantity"] else "update_subscription"
 
 
 OPERATIONS = (

@@ -29,9 +29,7 @@ _RESOURCES = {
 """Resource or scope prefix to the token's audience. The GUID is Partner Center's own application id."""
 
 
-def issue_token(
-    state: SandboxState, tenant: str, form: Mapping[str, str], authorization: str, *, v2: bool
-) -> Answer:
+def issue_token(state: SandboxState, tenant: str, form: Mapping[str, str], authorization: str, *, v2: bool) -> Answer:
     """Answers a token request, or raises TokenRefusal."""
     fields = {**_basic_credentials(authorization), **form}
     grant = _required(fields, "grant_type")
@@ -159,11 +157,7 @@ def _tenant_id(state: SandboxState, tenant: str) -> str:
 def _check_secret(fields: Mapping[str, str]) -> None:
     secret = fields.get("client_secret", "")
     if not secret:
-        raise (
-            token_errors.unknown_certificate()
-            if fields.get("client_assertion")
-            else token_errors.missing_secret()
-        )
+        raise (token_errors.unknown_certificate() if fields.get("client_assertion") else token_errors.missing_secret())
     if not hmac.compare_digest(secret.encode(), settings.CLIENT_SECRET.encode()):
         raise token_errors.wrong_secret(fields["client_id"])
 
@@ -176,9 +170,7 @@ def _check_refresh_token(state: SandboxState, token: str) -> None:
         raise token_errors.inactive_refresh_token(issued_at)
 
 
-def _target(
-    fields: Mapping[str, str], tenant_id: str, *, v2: bool, application_only: bool
-) -> tuple[str, set[str]]:
+def _target(fields: Mapping[str, str], tenant_id: str, *, v2: bool, application_only: bool) -> tuple[str, set[str]]:
     """The audience asked for, and the sign-in scopes beside it."""
     scopes = fields.get("scope", "").split()
     sign_in = {scope for scope in scopes if scope in _SIGN_IN_SCOPES}
@@ -190,11 +182,7 @@ def _target(
         return audience, sign_in
     targets = [scope for scope in scopes if scope not in _SIGN_IN_SCOPES]
     if not targets and application_only:
-        raise (
-            token_errors.missing_field("scope")
-            if not scopes
-            else token_errors.invalid_scope(" ".join(scopes))
-        )
+        raise (token_errors.missing_field("scope") if not scopes else token_errors.invalid_scope(" ".join(scopes)))
     audience = PARTNER_CENTER
     for index, scope in enumerate(targets):
         resource, _, permission = scope.rpartition("/")

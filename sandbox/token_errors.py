@@ -77,9 +77,7 @@ def wrong_secret(client_id: str) -> TokenRefusal:
 
 
 def unknown_certificate() -> TokenRefusal:
-    text = (
-        "The certificate with identifier used to sign the client assertion is not registered on application."
-    )
+    text = "The certificate with identifier used to sign the client assertion is not registered on application."
     return TokenRefusal("invalid_client", 700027, text, status=401)
 
 
