@@ -8,7 +8,8 @@ ARG PYTHON_IMAGE=python:3.13-slim-trixie
 FROM ${PYTHON_IMAGE} AS build
 
 WORKDIR /build
-ENV UV_PYTHON_DOWNLOADS=never
+ENV UV_PYTHON_DOWNLOADS=never \
+    PIP_ROOT_USER_ACTION=ignore
 # hadolint ignore=DL3008  # make alone, and only here: the base's release decides its version
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends make \
@@ -38,7 +39,7 @@ ENV PATH=/opt/gateway/bin:$PATH \
     PYTHONUNBUFFERED=1
 
 # By number: Kubernetes can tell that it is not root.
-USER 10001
+USER 10001:10001
 WORKDIR /tmp
 EXPOSE 8000
 
