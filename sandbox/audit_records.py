@@ -34,12 +34,13 @@ def list_audit_records(ask: Ask) -> Answer:
     until = start + WINDOW + timedelta(days=1) if end is None else end + timedelta(days=1)
     if until <= start:
         raise refusals.invalid_input("endDate must not be before startDate.")
-    found = [
-        record
-        for record in reversed(ask.state.audit.records)
-        if start <= record.at < until and (wanted is None or _matches(record, wanted))
-    ]
-    page = listing.page(found, AuditRecord.written, lambda record: record.id, _PAGE_SIZE)
+    page = listing.page(
+        ask.state.audit.records[::-1],
+        lambda record: start <= record.at < until and (wanted is None or _matches(record, wanted)),
+        AuditRecord.written,
+        lambda record: record.id,
+        _PAGE_SIZE,
+    )
     return Answer(200, page)
 
 

@@ -31,12 +31,15 @@ def list_customers(ask: Ask) -> Answer:
     listing = Listing.read(ask, "/customers")
     wanted = read_filter(listing.query, _SEARCHED)
     partner_id = ask.state.world.partner_id
-    found = [
-        customer
-        for customer in ask.state.world.customers.values()
-        if customer.relationship == "reseller" and (wanted is None or _matches(customer, wanted, partner_id))
-    ]
-    page = listing.page(found, _short_customer, lambda customer: customer.id, ask.state.switches.customers_page_size)
+    page = listing.page(
+        list(ask.state.world.customers.values()),
+        lambda customer: (
+            customer.relationship == "reseller" and (wanted is None or _matches(customer, wanted, partner_id))
+        ),
+        _short_customer,
+        lambda customer: customer.id,
+        ask.state.switches.customers_page_size,
+    )
     return Answer(200, page)
 
 

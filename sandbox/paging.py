@@ -61,11 +61,22 @@ class Listing:
         return cls(path, Query(pairs), seek.lower() if seek else None, place)
 
     def page(
-        self, found: Sequence[T], write: Callable[[T], Json], identify: Callable[[T], str], page_size: int
+        self,
+        everything: Sequence[T],
+        shown: Callable[[T], bool],
+        write: Callable[[T], Json],
+        identify: Callable[[T], str],
+        page_size: int,
     ) -> Json:
-        """The collection with the page that is asked for; `page_size` is the default and the most."""
+        """The page that is asked for, of those in `everything` that are shown; `page_size` is default and most.
+
+        The rest is needed to find the place again when the last of a page stopped being shown meanwhile.
+        """
         size = min(self.query.integer("size") or page_size, page_size)
-        start = self._start(found, identify, size)
+        found = [item for item in everything if shown(item)]
+        start = self._start(len(found), size)
+        if start is None:
+            start = _after(everything, shown, identify, self.place)
         end = min(start + size, len(found))
         items = [write(found[index]) for index in range(start, end)]
         links: Json = {"self": link(_uri(self.path, self.query.pairs))}
@@ -78,8 +89,9 @@ class Listing:
             links["previous"] = self._seek_link("Previous", token)
         return collection(items, links, token if following else None)
 
-    def _start(self, found: Sequence[T], identify: Callable[[T], str], size: int) -> int:
-        count, place = len(found), self.place
+    def _start(self, count: int, size: int) -> int | None:
+        """None for the page after a token's place."""
+        place = self.place
         if self.seek == "first":
             return 0
         if self.seek == "last":
@@ -90,21 +102,24 @@ class Listing:
             return min(self.query.integer("offset"), count)
         if self.seek == "previous":
             return max(0, place.start - size)
-        return _after(found, identify, place)
+        return None
 
     def _seek_link(self, operation: str, token: str) -> Json:
         uri = _uri(self.path, [*self.query.pairs, ("seekOperation", operation)])
         return link(uri, [("MS-ContinuationToken", token)])
 
 
-def _after(found: Sequence[T], identify: Callable[[T], str], place: _Place) -> int:
-    """Where the page after `place` starts, though items came or went meanwhile."""
-    if 0 < place.end <= len(found) and identify(found[place.end - 1]) == place.last_id:
-        return place.end
-    for index, item in enumerate(found):
+def _after(
+    everything: Sequence[T], shown: Callable[[T], bool], identify: Callable[[T], str], place: _Place | None
+) -> int:
+    """How many are shown up to the last item of `place`; where it ended, when that item is gone for good."""
+    assert place is not None
+    count = 0
+    for item in everything:
+        count += shown(item)
         if identify(item) == place.last_id:
-            return index + 1
-    return min(max(0, place.end - 1), len(found))
+            return count
+    return min(max(0, place.end - 1), count)
 
 
 def _uri(path: str, pairs: list[tuple[str, str]]) -> str:

@@ -36,9 +36,9 @@ def list_user_roles(ask: Ask) -> Answer:
 def list_members(ask: Ask) -> Answer:
     role_id = _role_id(ask)
     listing = Listing.read(ask, f"/customers/{ask.customer.id}/directoryroles/{role_id}/usermembers")
-    found = [user for user in ask.customer.users.values() if role_id in user.roles and user.deleted_at is None]
     page = listing.page(
-        found,
+        list(ask.customer.users.values()),
+        lambda user: role_id in user.roles and user.deleted_at is None,
         lambda user: _member(role_id, user),
         lambda user: user.id,
         ask.state.switches.users_page_size,

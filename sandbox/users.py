@@ -36,10 +36,11 @@ def list_users(ask: Ask) -> Answer:
         raise refusals.unknown_enum(wanted.value if wanted else state)
     purge_deleted_users(ask)
     inactive = state == "inactive"
-    found = [user for user in ask.customer.users.values() if (user.deleted_at is not None) == inactive]
-    _sort(found, listing.query)
+    users = list(ask.customer.users.values())
+    _sort(users, listing.query)
     page = listing.page(
-        found,
+        users,
+        lambda user: (user.deleted_at is not None) == inactive,
         lambda user: write_user(ask.customer.id, user),
         lambda user: user.id,
         ask.state.switches.users_page_size,
