@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import inspect
-import ssl
-import zlib
-from collections.abc import Iterator
 from uuid import UUID
 
 import httpx
-import msgspec
 import pytest
 from structlog.testing import capture_logs
 
 from services.errors import Misconfigured, SignInAgain, SignInUnavailable, Throttled, Timeout, UpstreamError
-from services.partner_center.transport import FOREIGN, MAX_BODY_BYTES, map_exceptions, path_of_link
-from services.upstream_use import start_counting
+from services.partner_center.transport import MAX_BODY_BYTES, path_of_link
 from tests.services.partner_center.scripted import BASE_URL, NOW, Wired, raw, reply
 
 TENANT = "4d3cf487-70f4-4e1e-9ff1-b2bfce8d9f04"
@@ -26,12 +20,6 @@ NO_MFA = reply(401, {"code": 900421, "description": "", "source": "PartnerFD"})
 
 async def ask(wired: Wired, method: str = "GET", path: str = "/customers", tenant_id: str | None = None, **rest):
     return await wired.transport.request(method, path, tenant_id=tenant_id, **rest)
-
-
-def subclasses(kind: type[Exception]) -> Iterator[type[Exception]]:
-    for subclass in kind.__subclasses__():
-        yield subclass
-        yield from subclasses(subclass)
 
 
 async def test_a_call_carries_token_ids_and_what_it_accepts():
@@ -201,72 +189,6 @@ async def test_an_audience_that_is_no_longer_accepted_is_a_matter_of_configurati
         await ask(wired)
 
 
-@pytest.mark.parametrize(
-    ("options", "tenants", "most"),
-    [
-        ({}, ["one"] * 60, 8),
-        ({}, [str(number) for number in range(60)], 32),
-        ({}, [None] * 60, 32),
-        ({"max_in_flight": 5, "max_in_flight_per_tenant": 2}, ["one"] * 9 + ["two"] * 9 + ["three"] * 9, 5),
-        ({"max_in_flight": 5, "max_in_flight_per_tenant": 2}, ["one"] * 9 + ["two"] * 9, 4),
-    ],
-)
-async def test_calls_in_flight_are_bounded_in_all_and_for_each_tenant(options, tenants, most):
-    wired = Wired(transport_options=options)
-    in_flight = peak = 0
-
-    async def count(request: httpx.Request) -> httpx.Response:
-        nonlocal in_flight, peak
-        in_flight += 1
-        peak = max(peak, in_flight)
-        await asyncio.sleep(0.001)
-        in_flight -= 1
-        return reply(200, {})
-
-    wired.upstream.replies = [count] * len(tenants)
-    await asyncio.gather(*(ask(wired, tenant_id=tenant) for tenant in tenants))
-
-    assert peak == most
-
-
-async def test_a_tenant_that_waits_holds_no_slot_of_the_others():
-    wired = Wired(transport_options={"max_in_flight": 3, "max_in_flight_per_tenant": 1})
-    go_on = asyncio.Event()
-
-    async def stuck(request: httpx.Request) -> httpx.Response:
-        await go_on.wait()
-        return reply(200, {})
-
-    wired.upstream.replies = [stuck, reply(200, {"id": 2})]
-    stuck_calls = [asyncio.create_task(ask(wired, tenant_id="slow")) for _ in range(3)]
-    for _ in range(10):
-        await asyncio.sleep(0)
-
-    answer = await ask(wired, tenant_id="quick")
-
-    assert answer.json() == {"id": 2}
-    wired.upstream.replies = [reply(200, {}), reply(200, {})]
-    go_on.set()
-    await asyncio.gather(*stuck_calls)
-    assert wired.transport._slots._tenants == {}
-
-
-async def test_calls_and_waits_are_counted_for_the_request_and_tokens_are_not():
-    wired = Wired(transport_options={"max_in_flight": 1})
-
-    async def slow(request: httpx.Request) -> httpx.Response:
-        await asyncio.sleep(0.02)
-        return raw(401, b"") if request.headers["Authorization"] == "Bearer token-1" else reply(200, {})
-
-    wired.upstream.replies = [slow] * 3
-    use = start_counting()
-    await asyncio.gather(ask(wired), ask(wired))
-
-    assert use.calls == 3
-    assert 0.03 < use.waited_seconds < 1
-    assert len(wired.upstream.token_requests) == 2
-
-
 @pytest.mark.parametrize(("method", "seconds"), [("GET", 20.0), ("HEAD", 20.0), ("POST", 60.0), ("DELETE", 60.0)])
 async def test_reads_and_writes_have_their_own_time(method, seconds):
     wired = Wired()
@@ -341,86 +263,6 @@ async def test_a_broken_encoding_is_an_answer_that_cannot_be_read():
 
     with pytest.raises(UpstreamError, match="could not be read"):
         await ask(wired)
-
-
-NEVER_SENT = {httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout}
-HTTPX_EXCEPTIONS = [kind for kind in subclasses(Exception) if kind.__module__.split(".")[0] == "httpx"]
-
-
-@pytest.mark.parametrize("kind", HTTPX_EXCEPTIONS, ids=lambda kind: kind.__name__)
-async def test_every_exception_of_httpx_is_mapped_and_only_what_never_left_says_so(kind):
-    wired = Wired()
-    required = [
-        parameter
-        for parameter in inspect.signature(kind).parameters.values()
-        if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
-    ]
-    arguments = {
-        parameter.name: httpx.Response(200)
-        if parameter.name == "response"
-        else httpx.Request("GET", BASE_URL)
-        if parameter.name == "request"
-        else "Bearer token-1"
-        for parameter in required
-        if parameter.kind is not parameter.VAR_KEYWORD
-    }
-    wired.upstream.replies = [kind(**arguments)]
-
-    with pytest.raises(UpstreamError) as caught:
-        await ask(wired)
-
-    assert any(base in FOREIGN for base in kind.__mro__)
-    assert caught.value.sent is (kind not in NEVER_SENT)
-    assert isinstance(caught.value, Timeout) is issubclass(kind, httpx.TimeoutException)
-    assert caught.value.detail == kind.__name__
-
-
-def test_the_walk_through_httpx_finds_its_exceptions():
-    assert {httpx.ReadTimeout, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamClosed} <= set(HTTPX_EXCEPTIONS)
-
-
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        (ssl.SSLError("no"), UpstreamError),
-        (ssl.SSLCertVerificationError("no"), UpstreamError),
-        (ConnectionResetError("no"), UpstreamError),
-        (OSError("no"), UpstreamError),
-        (TimeoutError("no"), Timeout),
-        (msgspec.DecodeError("no"), UpstreamError),
-        (UnicodeDecodeError("utf-8", b"", 0, 1, "no"), UpstreamError),
-    ],
-)
-def test_exceptions_of_other_libraries_are_mapped_too(error, kind):
-    with pytest.raises(UpstreamError) as caught, map_exceptions():
-        raise error
-
-    assert type(caught.value) is kind
-    assert caught.value.__cause__ is error
-
-
-@pytest.mark.parametrize("error", [asyncio.CancelledError(), KeyError("ours"), zlib.error("ours")])
-def test_what_is_not_foreign_passes_as_it_is(error):
-    with pytest.raises(type(error)), map_exceptions():
-        raise error
-
-
-async def test_a_cancelled_call_gives_its_slot_back():
-    wired = Wired(transport_options={"max_in_flight": 1})
-
-    async def never(request: httpx.Request) -> httpx.Response:
-        await asyncio.sleep(60)
-        raise AssertionError
-
-    wired.upstream.replies = [never, reply(200, {})]
-    call = asyncio.create_task(ask(wired, tenant_id=TENANT))
-    for _ in range(10):
-        await asyncio.sleep(0)
-    call.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await call
-
-    assert (await ask(wired, tenant_id=TENANT)).status == 200
 
 
 async def test_each_try_is_one_log_event_without_query_token_or_body():
