@@ -1,0 +1,139 @@
+"""What the stores in Redis share: one client, one way to fail, and changes that nobody else can get between.
+
+A change is WATCH, look, MULTI, EXEC, not a script: the documented Redis user of a production gateway may not
+run scripts. Commands are those of Redis 7.0.
+
+Keys are `gw:1:<namespace>:<store>:{<tag>}…`. The cache's begin with the brace, so clearing it leaves these.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import structlog
+
+# The client is made, and its addresses are read, in one place: the cache's.
+from services.cache_redis import _FORMS, CONNECTIONS, WHOLE_SECONDS, _client
+from services.lookups import key_prefix
+from services.store_errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis, RedisCluster
+
+QUIET_SECONDS: Final = 5.0
+CLEAR_SECONDS: Final = 30.0
+_DELETED_AT_ONCE: Final = 500
+_NAMESPACE = re.compile(r"[a-z0-9:-]+")
+_log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+Pipe = Any
+"""A pipeline of redis: its methods give an answer before `multi()` and a pipeline after it, which its types
+do not say."""
+
+
+class StoreConnection:
+    """Runs operations against Redis, each within a second. Trouble of any kind is `StoreUnavailable`."""
+
+    def __init__(
+        self,
+        client: Redis | RedisCluster,
+        namespace: str,
+        *,
+        on_close: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        if not _NAMESPACE.fullmatch(namespace):  # braces would move the tag, a star would clear others' keys
+            raise ValueError("A namespace has small letters, digits, colons and hyphens only.")
+        self.client: Any = client  # commands of the two clients are typed differently, and answer alike
+        self.prefix = key_prefix(namespace)
+        self._on_close = on_close
+        self._slots = asyncio.Semaphore(CONNECTIONS)
+        self._logged_at = float("-inf")
+
+    def key(self, store: str, tag: str, rest: str = "") -> str:
+        """Gives a key; all with the same tag lie in one slot of a cluster."""
+        return f"{self.prefix}{store}:{{{tag}}}{rest}"
+
+    async def run(self, do: Callable[[], Awaitable[T]], *, seconds: float = WHOLE_SECONDS) -> T:
+        """Gives what the operation answers. It may be done twice: a lost connection is tried once more."""
+        try:
+            async with asyncio.timeout(seconds), self._slots:
+                return await do()
+        except Exception as error:  # beside RedisError: OSError, the cluster's own, uvloop's RuntimeError
+            self._tell(error)
+            raise StoreUnavailable from error
+
+    async def change(self, decide: Callable[[Pipe], Awaitable[T]], *names: str) -> T:
+        """Gives what `decide` answers, with its writes done at once, or begun anew where another came between.
+
+        `decide` reads with `await pipe.get(…)`, then calls `pipe.multi()` and queues writes, or `unwatch()`.
+        """
+
+        async def transact() -> T:
+            answer: T = await self.client.transaction(decide, *names, value_from_callable=True)
+            return answer
+
+        return await self.run(transact)
+
+    async def delete_all(self, store: str) -> None:
+        """Deletes every key of a store in this namespace."""
+
+        async def delete() -> None:
+            names: list[bytes] = []
+            found: AsyncIterator[bytes] = self.client.scan_iter(
+                match=f"{self.prefix}{store}:{{*", count=_DELETED_AT_ONCE
+            )
+            async for name in found:
+                names.append(name)
+                if len(names) == _DELETED_AT_ONCE:
+                    await self._unlink(names)
+                    names.clear()
+            await self._unlink(names)
+
+        await self.run(delete, seconds=CLEAR_SECONDS)
+
+    async def _unlink(self, names: list[bytes]) -> None:
+        pipeline = self.client.pipeline(transaction=False)
+        for name in names:  # one key a command, since they may lie in several slots
+            pipeline.execute_command("UNLINK", name)
+        await pipeline.execute()
+
+    async def eviction_policies(self) -> set[str]:
+        """Gives what the servers do when their memory is full; `noeviction` is the one that loses nothing.
+
+        Read from INFO, since CONFIG is not open to the gateway's Redis user.
+        """
+
+        async def ask() -> set[str]:
+            if hasattr(self.client, "get_primaries"):
+                answers = await self.client.info("memory", target_nodes="primaries")
+                each = answers.values() if "maxmemory_policy" not in answers else [answers]
+            else:
+                each = [await self.client.info("memory")]
+            return {str(answer.get("maxmemory_policy", "unknown")) for answer in each}
+
+        return await self.run(ask)
+
+    async def close(self) -> None:
+        await self.client.aclose()
+        if self._on_close is not None:
+            await self._on_close()
+
+    def _tell(self, error: Exception) -> None:
+        now = time.monotonic()
+        if now - self._logged_at >= QUIET_SECONDS:
+            self._logged_at = now
+            _log.warning("store_unavailable", error=type(error).__name__, detail=str(error)[:200])
+
+
+def connect_redis_store(url: str, namespace: str) -> StoreConnection:
+    """Gives the connection to an address; see `services.cache.connect_cache`. Nothing is opened yet."""
+    try:
+        client, on_close = _client(url)
+    except ValueError:
+        raise ValueError(_FORMS) from None  # the cause may quote a piece of the address, so of the password
+    return StoreConnection(client, namespace, on_close=on_close)
