@@ -220,6 +220,26 @@ function rememberVisibility(plugin) {
   else localStorage.setItem(CLOSED, "yes");
 }
 
+const HOLD_HEADERS = new Set(["graphiql:queries", "graphiql:favorites", "graphiql:tabState"]);
+
+/**
+ * The browser's storage, but headers stay out of it: they hold tokens. GraphiQL leaves them out of its tabs where
+ * told so, and writes them into its history all the same.
+ */
+const storage = {
+  get length() {
+    return localStorage.length;
+  },
+  getItem: (name) => localStorage.getItem(name),
+  removeItem: (name) => localStorage.removeItem(name),
+  clear: () => localStorage.clear(),
+  setItem: (name, value) => localStorage.setItem(name, HOLD_HEADERS.has(name) ? withoutHeaders(value) : value),
+};
+
+function withoutHeaders(records) {
+  return JSON.stringify(JSON.parse(records, (key, value) => (key === "headers" ? null : value)));
+}
+
 const root = ReactDOM.createRoot(document.getElementById("graphiql"));
 // GraphiQL folds the side pane away before it has looked at `visiblePlugin`, unless an earlier drawing has set it.
 ReactDOM.flushSync(() => root.render(h(PluginContextProvider, { plugins, visiblePlugin })));
@@ -234,7 +254,7 @@ root.render(
       defaultTabs: examples.length > 0 ? examples.slice(0, TABS_AT_START) : undefined,
       isHeadersEditorEnabled: true,
       defaultEditorToolsVisibility: true,
-      // Headers hold tokens: they live as long as the page and no longer.
+      storage,
       shouldPersistHeaders: false,
       showPersistHeadersSettings: false,
     },

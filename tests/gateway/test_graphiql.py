@@ -179,9 +179,11 @@ def test_a_token_in_the_headers_decides_who_asks_and_is_not_kept(page):
     page.get_by_role("button", name="Put it into this tab's Headers").click()
     expect(page.get_by_label("Headers")).to_contain_text("Authorization")
     write(page, "{ viewer { kind } }")
+    page.wait_for_timeout(500)  # until the tab has heard of both; only then can they get into the history
 
     assert run(page)["data"] == {"viewer": {"kind": "DIRECT_CUSTOMER"}}
     page.wait_for_timeout(1000)  # GraphiQL stores what it stores half a second later
+    assert "{ viewer { kind } }" in page.evaluate("localStorage['graphiql:queries']")
     assert token not in page.evaluate("JSON.stringify([localStorage, sessionStorage])")
 
 
