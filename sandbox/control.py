@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from urllib.parse import urlsplit
 
@@ -36,10 +36,14 @@ class ControlRefusal(Exception):
 
 
 class ControlEndpoint:
-    """ASGI application that answers `/sandbox/…` for one state; can be mounted anywhere."""
+    """ASGI application that answers `/sandbox/…` for one state; a route of any other application can hold it.
 
-    def __init__(self, state: SandboxState) -> None:
+    `after_reset` is awaited once the state is reset: for what else its owner has to forget.
+    """
+
+    def __init__(self, state: SandboxState, after_reset: Callable[[], Awaitable[None]] | None = None) -> None:
         self._state = state
+        self._after_reset = after_reset
         self._routes: dict[tuple[str, str], Callable[[Json], Json]] = {
             ("POST", "reset"): self._reset,
             ("GET", "clock"): self._get_clock,
@@ -57,7 +61,10 @@ class ControlEndpoint:
         try:
             check_local(request)
             body = await _read_body(request)
-            answer = self._find(request)(body)
+            route = self._find(request)
+            answer = route(body)
+            if route == self._reset and self._after_reset is not None:
+                await self._after_reset()
             response = _json_response(200, answer)
         except ControlRefusal as refusal:
             response = _json_response(refusal.status, {"error": str(refusal)})

@@ -181,7 +181,7 @@ def _principal(state: SandboxState, authorization: str) -> Principal | None:
 
 def _find_operation(method: str, segments: list[str]) -> tuple[Operation, dict[str, str]]:
     others = False
-    for operation, template in _BY_LENGTH[len(segments)]:
+    for operation, template in _BY_LENGTH.get(len(segments), ()):
         params = _match(template, segments)
         if params is None:
             continue

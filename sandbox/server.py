@@ -82,11 +82,15 @@ class SandboxServer:
         )
         self._server = _Server(config)
         self._running = asyncio.create_task(self._server.serve(sockets=[listener]), name="sandbox")
-        while not self._server.started:
-            if self._running.done():
-                self._running.result()
-                raise RuntimeError("The sandbox did not start.")
-            await asyncio.sleep(0.01)
+        try:
+            while not self._server.started:
+                if self._running.done():
+                    self._running.result()
+                    raise RuntimeError("The sandbox did not start.")
+                await asyncio.sleep(0.01)
+        except BaseException:
+            await self._stop()
+            raise
         host = f"[{self._host}]" if ":" in self._host else self._host
         self._url = f"http://{host}:{port}"
         return self
@@ -94,15 +98,18 @@ class SandboxServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._server is not None and self._running is not None:
-            self._server.should_exit = True
-            await self._running
-        self._url = None
+        await self._stop()
 
     async def wait_closed(self) -> None:
         """Returns when the server ends by itself; cancel it to stop waiting."""
         if self._running is not None:
             await asyncio.shield(self._running)
+
+    async def _stop(self) -> None:
+        self._url = None
+        if self._server is not None and self._running is not None:
+            self._server.should_exit = True
+            await self._running
 
     def _bind(self) -> socket.socket:
         """Raises OSError when the port is taken and no other is wanted."""

@@ -16,6 +16,8 @@ from sandbox.world import Customer, Holding, Subscription
 
 _STATUSES = ("none", "active", "suspended", "deleted", "expired", "pending", "disabled")
 _BILLING_CYCLES = ("unknown", "monthly", "annual", "none", "one_time", "triennial", "biennial")
+_NOT_SET = ("unknown", "none")
+"""What the SDK sends for an enum that its caller left alone."""
 _MOST_UNITS = 10_000_000
 _LEAST_UNITS = 1
 
@@ -26,9 +28,10 @@ def update_subscription(ask: Ask) -> Answer:
     subscription = ask.subscription()
     members = ask.members()
     _check_etag(ask, members, subscription)
-    status = (members.text("status") or subscription.status).lower()
+    status = (members.text("status") or "none").lower()
     if status not in _STATUSES:
         raise refusals.unknown_enum(status)
+    status = subscription.status if status in _NOT_SET else status
     if subscription.status == "deleted":
         raise Refusal(400, 2011, f"Subscription with ID {subscription.id} and deleted status can't be updated.")
     if subscription.status == "expired":
@@ -73,6 +76,8 @@ def _billing_cycle(members: Members, subscription: Subscription) -> str:
     cycle = (members.text("billingCycle") or subscription.billing_cycle).lower()
     if cycle not in _BILLING_CYCLES:
         raise refusals.unknown_enum(cycle)
+    if cycle in _NOT_SET:
+        return subscription.billing_cycle
     if cycle != subscription.billing_cycle and subscription.kind in LEGACY_KINDS:
         text = (
             "The billing cycle for an existing subscription can't be updated using update-subscription "

@@ -29,6 +29,7 @@ from sandbox.wire import Answer, Json
 from sandbox.world import Customer, User
 
 _UPN = re.compile(r"[A-Za-z0-9'._\-!#^~]{1,64}@[A-Za-z0-9.-]+\Z")
+_LONGEST = {"firstName": 64, "lastName": 64, "displayName": 256, "phoneNumber": 64}
 _USAGE_LOCATION = re.compile(r"[A-Za-z]{2}\Z")
 
 
@@ -41,6 +42,7 @@ def create_user(ask: Ask) -> Answer:
     password = profile.text("password") if profile else None
     if profile is None or not password:
         raise _missing("passwordProfile")
+    _check_lengths(members)
     _check_upn(ask, upn, None)
     immutable_id = members.text("immutableId") or None
     _check_immutable_id(ask.customer, immutable_id, None)
@@ -160,6 +162,7 @@ def _read_changes(ask: Ask, members: Members, user: User) -> dict[str, str | Non
             changes[attribute] = text or None
     if changes and user.last_directory_sync_time is not None:
         raise refusals.invalid_property(refusals.SYNCED_OBJECT)
+    _check_lengths(members)
     if "display_name" in changes and not changes["display_name"]:
         raise _invalid("displayName")
     if "user_principal_name" in changes:
@@ -222,6 +225,13 @@ def _check_immutable_id(customer: Customer, immutable_id: str | None, user: User
         other.immutable_id == immutable_id and other is not user for other in customer.users.values()
     ):
         raise refusals.invalid_property(refusals.DUPLICATE_IMMUTABLE_ID)
+
+
+def _check_lengths(members: Members) -> None:
+    """Limits of the directory. Source: learn.microsoft.com/graph/api/resources/user"""
+    for name, most in _LONGEST.items():
+        if len(members.text(name) or "") > most:
+            raise _invalid(name)
 
 
 def _usage_location(text: str) -> str:

@@ -241,7 +241,8 @@ async def test_sizes_are_clipped_at_five_hundred(client: httpx.AsyncClient, stat
     for number in range(1203):
         users[str(number)] = User(str(number), f"{number}@fabrikam.onmicrosoft.com", f"User {number}")
 
-    sizes, path, headers = [], f"/customers/{FABRIKAM}/users?size=9999", {}
+    sizes, path = [], f"/customers/{FABRIKAM}/users?size=9999"
+    headers: dict[str, str] = {}
     while path:
         page = (await client.get(f"/v1{path}", headers=headers)).json()
         sizes.append(page["totalCount"])

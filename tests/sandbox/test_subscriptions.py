@@ -178,6 +178,18 @@ async def test_renewal_ends_when_it_is_left_out_unless_switched(
     assert (kept.json()["autoRenewEnabled"], ended.json()["autoRenewEnabled"]) == (True, False)
 
 
+async def test_enums_that_the_sdk_left_alone_change_nothing(client: httpx.AsyncClient) -> None:
+    body = {"Status": "none", "BillingCycle": "unknown", "BillingType": "none", "UnitType": "none", "PartnerId": None}
+
+    answer = await client.patch(f"{BASE}/{LEGACY}", json=body | {"AutoRenewEnabled": True, "Quantity": 4})
+
+    assert (answer.json()["status"], answer.json()["billingCycle"], answer.json()["quantity"]) == (
+        "active",
+        "monthly",
+        4,
+    )
+
+
 @pytest.mark.parametrize(
     ("subscription_id", "body", "code"),
     [

@@ -181,6 +181,14 @@ async def test_the_status_of_a_creation_can_be_switched(
         ({"displayName": " "}, "A value is required for property 'displayName' of resource 'User'."),
         ({"usageLocation": None}, "A value is required for property 'usageLocation' of resource 'User'."),
         (
+            {"displayName": "x" * 257},
+            "Invalid value specified for property 'displayName' of resource 'User'.",
+        ),
+        (
+            {"firstName": "x" * 65},
+            "Invalid value specified for property 'firstName' of resource 'User'.",
+        ),
+        (
             {"usageLocation": "USA"},
             "Invalid value specified for property 'usageLocation' of resource 'User'.",
         ),
