@@ -20,11 +20,12 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
     from gateway.config import Settings
     from sandbox.server import SandboxServer
     from sandbox.state import SandboxState
 
-FACTORY = "gateway.app:create_app_from_environment"
 BACKLOG = 2048
 DRAIN_SECONDS = 60
 """How long a write that is under way may take to end, once the process is asked to stop."""
@@ -131,7 +132,7 @@ def serve(settings: Settings, host: str, port: int, *, workers: int) -> int:
     listener = listen(host, port)
     announce = partial(_announce, settings, url_of(listener), None)
     if workers > 1:
-        supervisor = _Workers(server_config(FACTORY, workers=workers), listener, announce)
+        supervisor = _Workers(server_config("gateway.serving:worker_app", workers=workers), listener, announce)
         supervisor.run()
         return 1 if supervisor.failed else 0
 
@@ -139,6 +140,17 @@ def serve(settings: Settings, host: str, port: int, *, workers: int) -> int:
 
     config = server_config(create_app(settings))
     return _run(AnnouncingServer(config, announce).serve(sockets=[listener]))
+
+
+def worker_app() -> Starlette:
+    """The application of one worker process, which begins with nothing of its parent's: not even a log."""
+    from gateway.app import create_app_from_environment
+    from gateway.config import load_settings
+    from gateway.logs import configure_logging
+
+    settings = load_settings(sandbox=False)
+    configure_logging(settings.log_level, settings.log_format)
+    return create_app_from_environment()
 
 
 def serve_with_sandbox(settings: Settings, host: str, port: int, sandbox_port: int | None) -> int:
