@@ -179,8 +179,8 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
             continue
         if name == "GATEWAY_PORT" and text.startswith("tcp://"):  # Kubernetes too
             continue
-        near = get_close_matches(name, known, n=1, cutoff=0.6)
-        raise ConfigError(name, "is no setting." + (f" Did you mean {near[0]}?" if near else ""))
+        near = get_close_matches(name[len(PREFIX) :], [each[len(PREFIX) :] for each in known], n=1, cutoff=0.7)
+        raise ConfigError(name, "is no setting." + (f" Did you mean {PREFIX}{near[0]}?" if near else ""))
 
 
 def _refuse_real(texts: Mapping[str, str]) -> None:
