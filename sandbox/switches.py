@@ -18,6 +18,8 @@ class UnknownSwitch(ValueError):
 class Switches:
     create_user_status: int = 201
     """Status of a user's creation. The page's trace shows 200, generated clients accept both."""
+    create_needs_password: bool = True
+    """Whether a user's creation without a password is refused. Generated clients cannot even send one."""
     duplicate_upn_status: int = 400
     """Status for a UPN that is taken, at creation and update: 400 or 409."""
     deleted_user_readable: bool = False

@@ -40,13 +40,14 @@ def create_user(ask: Ask) -> Answer:
     usage_location = _usage_location(_needed(members, "usageLocation"))
     profile = members.members("passwordProfile")
     password = profile.text("password") if profile else None
-    if profile is None or not password:
+    if not password and ask.state.switches.create_needs_password:
         raise _missing("passwordProfile")
     _check_lengths(members)
     _check_upn(ask, upn, None)
     immutable_id = members.text("immutableId") or None
     _check_immutable_id(ask.customer, immutable_id, None)
-    check_password(password, upn)
+    if password:
+        check_password(password, upn)
     user = User(
         id=str(uuid.uuid4()),
         user_principal_name=upn,
@@ -57,10 +58,11 @@ def create_user(ask: Ask) -> Answer:
         immutable_id=immutable_id,
         phone_number=members.text("phoneNumber") or None,
         password=password,
-        force_change_password=bool(profile.flag("forceChangePassword")),
+        force_change_password=bool(profile and profile.flag("forceChangePassword")),
     )
     ask.customer.users[user.id] = user
-    body = write_user(ask.customer.id, user, _echo(password, forced=user.force_change_password))
+    echo = _echo(password, forced=user.force_change_password) if password else None
+    body = write_user(ask.customer.id, user, echo)
     _record(ask, "create_customer_user", user, body)
     return Answer(ask.state.switches.create_user_status, body)
 

@@ -166,6 +166,17 @@ async def test_the_status_of_a_creation_can_be_switched(
     assert (await client.post(USERS, json=NEW)).status_code == 200
 
 
+async def test_a_creation_may_do_without_a_password_when_switched(
+    client: httpx.AsyncClient, change_switches: ChangeSwitches
+) -> None:
+    await change_switches(create_needs_password=False)
+
+    answer = await client.post(USERS, json=NEW | {"passwordProfile": None})
+
+    assert answer.status_code == 201
+    assert "passwordProfile" not in answer.json()
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
