@@ -209,7 +209,8 @@ async def test_requests_are_answered_side_by_side(served: httpx.AsyncClient) -> 
     answers = await asyncio.gather(*(served.get(C) for _ in range(20)))
 
     assert [answer.status_code for answer in answers] == [200] * 20
-    assert time.monotonic() - started < 2
+    # One after the other they would take four seconds.
+    assert time.monotonic() - started < 3
 
 
 async def test_a_write_with_a_known_request_id_is_not_done_again(

@@ -126,9 +126,11 @@ async def test_an_expectation_of_100_continue_is_met(state: SandboxState) -> Non
 
 async def test_answers_do_not_wait_for_acknowledgements(state: SandboxState) -> None:
     async with SandboxServer(state, port=0) as server, httpx.AsyncClient(base_url=server.url) as client:
-        await client.get("/v1/customers")
-        started = time.monotonic()
-        for _ in range(50):
+        seconds = []
+        for _ in range(20):
+            started = time.monotonic()
             await client.get("/v1/customers")
+            seconds.append(time.monotonic() - started)
 
-    assert time.monotonic() - started < 1.5
+    # With Nagle's delay every answer but the first few takes 40 ms, on however idle a machine.
+    assert min(seconds[10:]) < 0.03
