@@ -103,7 +103,8 @@ class StoreConnection:
         await pipeline.execute()
 
     async def eviction_policies(self) -> set[str]:
-        """Gives what the servers do when their memory is full; `noeviction` is the one that loses nothing.
+        """Gives what the servers do when their memory is full; `noeviction` is the one that loses nothing, and
+        `unknown` stands for a server that does not say.
 
         Read from INFO, since CONFIG is not open to the gateway's Redis user.
         """
@@ -111,12 +112,16 @@ class StoreConnection:
         async def ask() -> set[str]:
             if hasattr(self.client, "get_primaries"):
                 answers = await self.client.info("memory", target_nodes="primaries")
-                each = answers.values() if "maxmemory_policy" not in answers else [answers]
+                each = [answers] if "used_memory" in answers else list(answers.values())  # one node answers flat
             else:
                 each = [await self.client.info("memory")]
             return {str(answer.get("maxmemory_policy", "unknown")) for answer in each}
 
-        return await self.run(ask)
+        await self.run(lambda: self.client.ping())
+        try:
+            return await self.run(ask)
+        except StoreUnavailable:  # it answers, so this user may not ask
+            return {"unknown"}
 
     async def close(self) -> None:
         await self.client.aclose()

@@ -55,11 +55,7 @@ class Stores:
             return [
                 "Redis does not answer: audit records wait or are refused, and so are changes with an idempotency key."
             ]
-        problems = [
-            f"Redis may evict audit records and idempotency keys: its maxmemory-policy is {policy}. "
-            "Set maxmemory-policy to noeviction."
-            for policy in sorted(policies - {"noeviction"})
-        ]
+        problems = [_problem(policy) for policy in sorted(policies - {"noeviction"})]
         for problem in problems:
             _log.error("redis_evicts", detail=problem)
         return problems
@@ -74,6 +70,15 @@ class Stores:
         """Brings in what waits, gives back leases, and closes the connection."""
         await self.audit.close()
         await self._disconnect()
+
+
+def _problem(policy: str) -> str:
+    if policy == "unknown":
+        return "Redis does not say its maxmemory-policy, which must be noeviction: allow its user the command INFO."
+    return (
+        f"Redis may evict audit records and idempotency keys: its maxmemory-policy is {policy}. "
+        "Set maxmemory-policy to noeviction."
+    )
 
 
 def connect_stores(
