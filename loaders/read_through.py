@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from typing import Any, Generic, TypeVar
 
 from aiodataloader import DataLoader
 
@@ -15,6 +15,41 @@ from services.upstream_use import current_use
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+class Loader(Generic[K, V]):
+    """One look-up within one request: keys asked for in the same tick go together, and each is asked once.
+
+    graphql-core cancels the fields beside one that failed. An answer that others wait for as well outlives that,
+    and a failure that nobody waits for any more is not reported as unseen.
+    """
+
+    def __init__(self, batch: Callable[[list[K]], Coroutine[Any, Any, list[V | Exception]]]) -> None:
+        # aiodataloader wants values alone, though it takes exceptions among them.
+        self._loader: DataLoader[K, V] = DataLoader(batch)  # type: ignore[arg-type]
+
+    def load(self, key: K) -> asyncio.Future[V]:
+        """Gives the answer for a key, or raises its error."""
+        answer = self._loader.load(key)
+        if answer.done():
+            return answer
+        own = asyncio.shield(answer)
+        answer.add_done_callback(_take_note)
+        own.add_done_callback(_take_note)
+        return own
+
+    def load_many(self, keys: Iterable[K]) -> asyncio.Future[list[V]]:
+        """Gives the answers for all keys, in order, or raises the first error."""
+        return asyncio.gather(*map(self.load, keys))
+
+    def clear_all(self) -> None:
+        """Forgets what this request has asked so far."""
+        self._loader.clear_all()
+
+
+def _take_note(answer: asyncio.Future[Any]) -> None:
+    if not answer.cancelled():
+        answer.exception()
 
 
 class Reader:
@@ -67,10 +102,10 @@ async def fetch_each(keys: Sequence[K], fetch: Callable[[K], Awaitable[V]]) -> l
     return [answer for answer in answers if not isinstance(answer, BaseException) or isinstance(answer, Exception)]
 
 
-def read_through(reader: Reader, lookup: Lookup[K, V], fetch: Callable[[K], Awaitable[V]]) -> DataLoader[K, V]:
+def read_through(reader: Reader, lookup: Lookup[K, V], fetch: Callable[[K], Awaitable[V]]) -> Loader[K, V]:
     """A loader for a look-up that Partner Center answers one key at a time: n misses cost n calls."""
 
     async def batch(keys: list[K]) -> list[V | Exception]:
         return await reader.read_many(lookup, keys, lambda missing: fetch_each(missing, fetch))
 
-    return DataLoader(batch)  # type: ignore[arg-type]  # aiodataloader wants V alone, though it takes exceptions
+    return Loader(batch)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from aiodataloader import DataLoader
+from dataclasses import dataclass, fields
 
 from loaders import licenses, skus, tenants, users
-from loaders.read_through import Reader
+from loaders.read_through import Loader, Reader
 from services.cache import LookupCache
 from services.models import (
     Customer,
@@ -29,24 +27,24 @@ from services.partner_center.client import PartnerCenterClient
 class Loaders:
     """One loader a look-up, built per request: within a request every key is asked at most once."""
 
-    reader: Reader
-    all_tenants: DataLoader[str, list[Tenant]]
-    tenants_by_reseller: DataLoader[str, list[Tenant]]
-    tenants_by_domain: DataLoader[str, list[Tenant]]
-    customer_by_tenant: DataLoader[str, Customer]
-    domains_by_tenant: DataLoader[str, list[str]]
-    active_users_by_tenant: DataLoader[str, list[User]]
-    deleted_users_by_tenant: DataLoader[str, list[User]]
-    user_by_ref: DataLoader[UserRef, User]
-    roles_by_tenant: DataLoader[str, list[DirectoryRole]]
-    members_by_role: DataLoader[RoleRef, list[str]]
-    roles_by_user: DataLoader[UserRef, list[DirectoryRole]]
-    licenses_by_user: DataLoader[UserRef, list[License]]
-    subscribed_skus_by_tenant: DataLoader[str, list[SubscribedSku]]
-    subscriptions_by_tenant: DataLoader[str, list[MicrosoftSubscription]]
-    provisioned_sku_by_subscription: DataLoader[SubscriptionRef, str | None]
-    catalog_sku_by_offer: DataLoader[OfferRef, str | None]
-    subscriptions_by_sku: DataLoader[str, skus.SubscriptionsBySku]
+    all_tenants: Loader[str, list[Tenant]]
+    tenants_by_reseller: Loader[str, list[Tenant]]
+    tenants_by_domain: Loader[str, list[Tenant]]
+    customer_by_tenant: Loader[str, Customer]
+    tenant_at_hand: Loader[str, Tenant | None]
+    domains_by_tenant: Loader[str, list[str]]
+    active_users_by_tenant: Loader[str, list[User]]
+    deleted_users_by_tenant: Loader[str, list[User]]
+    user_by_ref: Loader[UserRef, User]
+    roles_by_tenant: Loader[str, list[DirectoryRole]]
+    members_by_role: Loader[RoleRef, list[str]]
+    roles_by_user: Loader[UserRef, list[DirectoryRole]]
+    licenses_by_user: Loader[UserRef, list[License]]
+    subscribed_skus_by_tenant: Loader[str, list[SubscribedSku]]
+    subscriptions_by_tenant: Loader[str, list[MicrosoftSubscription]]
+    provisioned_sku_by_subscription: Loader[SubscriptionRef, str | None]
+    catalog_sku_by_offer: Loader[OfferRef, str | None]
+    subscriptions_by_sku: Loader[str, skus.SubscriptionsBySku]
 
 
 def build_loaders(
@@ -61,11 +59,11 @@ def build_loaders(
     provisioned_sku = skus.provisioned_sku_by_subscription(partner_center, reader)
     catalog_sku = skus.catalog_sku_by_offer(partner_center, reader)
     return Loaders(
-        reader=reader,
         all_tenants=tenants.all_tenants(partner_center, reader),
         tenants_by_reseller=tenants.tenants_by_reseller(partner_center, reader),
         tenants_by_domain=tenants.tenants_by_domain(partner_center, reader),
         customer_by_tenant=tenants.customer_by_tenant(partner_center, reader),
+        tenant_at_hand=tenants.tenant_at_hand(reader),
         domains_by_tenant=tenants.domains_by_tenant(partner_center, reader),
         active_users_by_tenant=users.active_users_by_tenant(partner_center, reader),
         deleted_users_by_tenant=deleted_users,

@@ -6,9 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
-from aiodataloader import DataLoader
-
-from loaders.read_through import Reader, fetch_each, read_through
+from loaders.read_through import Loader, Reader, fetch_each, read_through
+from services.errors import AccessMissing
 from services.lookups import CATALOG_SKU, PROVISIONED_SKU, SUBSCRIBED_SKUS, SUBSCRIPTIONS
 from services.models import MicrosoftSubscription, OfferRef, SubscribedSku, SubscriptionRef
 from services.partner_center.client import PartnerCenterClient
@@ -17,31 +16,37 @@ SubscriptionsBySku = Mapping[str | None, list[MicrosoftSubscription]]
 """A tenant's subscriptions by the product SKU id that their units go to; None: that is not known (yet)."""
 
 
-def subscribed_skus_by_tenant(
-    partner_center: PartnerCenterClient, reader: Reader
-) -> DataLoader[str, list[SubscribedSku]]:
-    """Every product that a tenant holds, both license groups, in name order. One call a tenant."""
+def subscribed_skus_by_tenant(partner_center: PartnerCenterClient, reader: Reader) -> Loader[str, list[SubscribedSku]]:
+    """Every product that a tenant holds, both license groups. One call a tenant."""
     return read_through(reader, SUBSCRIBED_SKUS, partner_center.list_subscribed_skus)
 
 
 def subscriptions_by_tenant(
     partner_center: PartnerCenterClient, reader: Reader
-) -> DataLoader[str, list[MicrosoftSubscription]]:
+) -> Loader[str, list[MicrosoftSubscription]]:
     """Every subscription of a tenant with the partner, whatever its kind and state. One call a tenant."""
     return read_through(reader, SUBSCRIPTIONS, partner_center.list_subscriptions)
 
 
 def provisioned_sku_by_subscription(
     partner_center: PartnerCenterClient, reader: Reader
-) -> DataLoader[SubscriptionRef, str | None]:
+) -> Loader[SubscriptionRef, str | None]:
     """The product SKU id that a subscription's units go to; None until it is provisioned. One call each.
 
     Source: learn.microsoft.com/partner-center/developer/get-subscription-provisioning-status
     """
-    return read_through(reader, PROVISIONED_SKU, partner_center.get_provisioned_sku)
+
+    async def fetch(subscription: SubscriptionRef) -> str | None:
+        try:
+            return await partner_center.get_provisioned_sku(subscription)
+        except AccessMissing:
+            # It asks for a directory role where the list of subscriptions asks for none; the catalogue is left.
+            return None
+
+    return read_through(reader, PROVISIONED_SKU, fetch)
 
 
-def catalog_sku_by_offer(partner_center: PartnerCenterClient, reader: Reader) -> DataLoader[OfferRef, str | None]:
+def catalog_sku_by_offer(partner_center: PartnerCenterClient, reader: Reader) -> Loader[OfferRef, str | None]:
     """The product SKU id that the catalogue names for an offer; None where it names none. One call each.
 
     New commerce says it in `dynamicAttributes.provisioningId` of the catalogue's SKU, the old catalogue in
@@ -58,10 +63,10 @@ def catalog_sku_by_offer(partner_center: PartnerCenterClient, reader: Reader) ->
 
 
 def subscriptions_by_sku(
-    subscriptions: DataLoader[str, list[MicrosoftSubscription]],
-    provisioned_sku: DataLoader[SubscriptionRef, str | None],
-    catalog_sku: DataLoader[OfferRef, str | None],
-) -> DataLoader[str, SubscriptionsBySku]:
+    subscriptions: Loader[str, list[MicrosoftSubscription]],
+    provisioned_sku: Loader[SubscriptionRef, str | None],
+    catalog_sku: Loader[OfferRef, str | None],
+) -> Loader[str, SubscriptionsBySku]:
     """A tenant's license subscriptions, tied to products by provisioning status, else by the catalogue.
 
     Never by name: names of offers and of products differ, and are changed at different times. Each
@@ -83,4 +88,4 @@ def subscriptions_by_sku(
     async def batch(tenant_ids: list[str]) -> list[SubscriptionsBySku | Exception]:
         return await fetch_each(tenant_ids, join)
 
-    return DataLoader(batch)  # type: ignore[arg-type]  # aiodataloader wants values alone, though it takes exceptions
+    return Loader(batch)

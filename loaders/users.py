@@ -5,31 +5,30 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from aiodataloader import DataLoader
-
-from loaders.read_through import Reader, fetch_each, read_through
+from loaders.read_through import Loader, Reader, fetch_each, read_through
 from services.errors import NotFound, TenantNotFound
 from services.lookups import ACTIVE_USERS, DELETED_USERS, ROLE_MEMBERS, ROLES, USER, USER_ROLES
 from services.models import DirectoryRole, RoleRef, User, UserRef, UserStatus
 from services.partner_center.client import PartnerCenterClient
 
-FEW_USERS = 8
-"""So many users are asked for their roles one by one without asking first how many roles there are."""
+FEW_USERS = 16
+"""So many users are asked for their roles one by one without asking first how many roles there are: about as
+many as a tenant has."""
 
 
-def active_users_by_tenant(partner_center: PartnerCenterClient, reader: Reader) -> DataLoader[str, list[User]]:
+def active_users_by_tenant(partner_center: PartnerCenterClient, reader: Reader) -> Loader[str, list[User]]:
     """The active users of a tenant, unordered. One call for each 500."""
     return read_through(reader, ACTIVE_USERS, lambda tenant: partner_center.list_users(tenant, UserStatus.ACTIVE))
 
 
-def deleted_users_by_tenant(partner_center: PartnerCenterClient, reader: Reader) -> DataLoader[str, list[User]]:
+def deleted_users_by_tenant(partner_center: PartnerCenterClient, reader: Reader) -> Loader[str, list[User]]:
     """The deleted users that Partner Center still lists, purged late or not. One call for each 500."""
     return read_through(reader, DELETED_USERS, lambda tenant: partner_center.list_users(tenant, UserStatus.DELETED))
 
 
 def user_by_ref(
-    partner_center: PartnerCenterClient, reader: Reader, deleted_users: DataLoader[str, list[User]]
-) -> DataLoader[UserRef, User]:
+    partner_center: PartnerCenterClient, reader: Reader, deleted_users: Loader[str, list[User]]
+) -> Loader[UserRef, User]:
     """One user, active or deleted. One call, and for a deleted user the deleted users' list beside it.
 
     Whether Partner Center gives a deleted user by id is not documented, so both answers are taken.
@@ -49,12 +48,12 @@ def user_by_ref(
     return read_through(reader, USER, fetch)
 
 
-def roles_by_tenant(partner_center: PartnerCenterClient, reader: Reader) -> DataLoader[str, list[DirectoryRole]]:
+def roles_by_tenant(partner_center: PartnerCenterClient, reader: Reader) -> Loader[str, list[DirectoryRole]]:
     """The directory roles that can be given in a tenant. One call a tenant."""
     return read_through(reader, ROLES, partner_center.list_roles)
 
 
-def members_by_role(partner_center: PartnerCenterClient, reader: Reader) -> DataLoader[RoleRef, list[str]]:
+def members_by_role(partner_center: PartnerCenterClient, reader: Reader) -> Loader[RoleRef, list[str]]:
     """The ids of the users who hold a role. One call a role."""
     return read_through(reader, ROLE_MEMBERS, partner_center.list_role_members)
 
@@ -62,9 +61,9 @@ def members_by_role(partner_center: PartnerCenterClient, reader: Reader) -> Data
 def roles_by_user(
     partner_center: PartnerCenterClient,
     reader: Reader,
-    roles: DataLoader[str, list[DirectoryRole]],
-    members: DataLoader[RoleRef, list[str]],
-) -> DataLoader[UserRef, list[DirectoryRole]]:
+    roles: Loader[str, list[DirectoryRole]],
+    members: Loader[RoleRef, list[str]],
+) -> Loader[UserRef, list[DirectoryRole]]:
     """The directory roles of users, by the cheaper of two plans a tenant: a call a user, or a call a role."""
 
     async def from_members(tenant_id: str, refs: Sequence[UserRef]) -> list[list[DirectoryRole] | Exception]:
@@ -76,10 +75,16 @@ def roles_by_user(
                 held[user_id].append(role)
         return [held[ref.user_id] for ref in refs]
 
+    async def fewer_by_role(tenant_id: str, users: int) -> bool:
+        [known] = await reader.at_hand(ROLES, [tenant_id])
+        if known is None and users <= FEW_USERS:
+            return False
+        return len(await roles.load(tenant_id)) < users
+
     async def of_tenant(tenant_id: str, refs: Sequence[UserRef]) -> list[list[DirectoryRole] | Exception]:
-        if len(refs) <= FEW_USERS or len(refs) <= len(await roles.load(tenant_id)):
-            return await fetch_each(refs, partner_center.list_user_roles)
-        return await from_members(tenant_id, refs)
+        if await fewer_by_role(tenant_id, len(refs)):
+            return await from_members(tenant_id, refs)
+        return await fetch_each(refs, partner_center.list_user_roles)
 
     async def fetch(refs: Sequence[UserRef]) -> list[list[DirectoryRole] | Exception]:
         by_tenant: dict[str, list[UserRef]] = defaultdict(list)
@@ -97,4 +102,4 @@ def roles_by_user(
     async def batch(refs: list[UserRef]) -> list[list[DirectoryRole] | Exception]:
         return await reader.read_many(USER_ROLES, refs, fetch)
 
-    return DataLoader(batch)  # type: ignore[arg-type]  # aiodataloader wants values alone, though it takes exceptions
+    return Loader(batch)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import strawberry
 
 from resolvers.context import Info
 from resolvers.ordering import folded
+from resolvers.users import is_guarded
 from schema.enums import UserStatus
 from services.authorization import Permission
 from services.license_options import HeldLicense, LicenseOption, held_license, license_options
@@ -29,10 +31,16 @@ async def resolve_user_assigned_license_count(root: strawberry.Parent[Any], info
 
 async def resolve_user_license_options(root: strawberry.Parent[Any], info: Info) -> list[LicenseOption]:
     waiting = info.context.loaders.subscribed_skus_by_tenant.load(root.tenant_id)
-    held = await _licenses(root, info)
-    may_change = info.context.caller.may(Permission.WRITE_LICENSES)
-    options = license_options(root, held, await waiting, may_change=may_change)
+    held, skus = await asyncio.gather(_licenses(root, info), waiting)
+    options = license_options(root, held, skus, lacking=await _lacking(root, info))
     return sorted(options, key=lambda one: (folded(one.sku.product_name), one.sku.sku_id))
+
+
+async def _lacking(root: Any, info: Info) -> Permission | None:
+    """The permission without which the caller cannot change the user's licenses."""
+    if not info.context.caller.may(Permission.WRITE_LICENSES):
+        return Permission.WRITE_LICENSES
+    return Permission.MANAGE_ADMINS if await is_guarded(root, info) else None
 
 
 async def _licenses(root: Any, info: Info) -> list[License]:

@@ -17,7 +17,9 @@ from services.errors import BadInput, PageSizeTooLarge
 T = TypeVar("T")
 
 DEFAULT_PAGE_SIZE = 50
-LONGEST_CURSOR = 4096
+LONGEST_CURSOR = 512
+LONGEST_KEY = 48
+"""Characters of a key that go into a cursor: so many fit into its 512 in any script."""
 
 
 class Place(NamedTuple):
@@ -85,23 +87,33 @@ class Page(Generic[T]):
         )
 
 
-def page_size(first: int | None, limit: int) -> int:
-    """Reads `first`: null means the default, and more than the limit is refused."""
+@dataclass(frozen=True, slots=True)
+class Window(Generic[T]):
+    """Which part of a list is asked for: in which order, how many items, behind which place."""
+
+    order: Order[T]
+    size: int
+    after: Place | None
+
+
+def read_window(order: Order[T], first: int | None, after: str | None, limit: int) -> Window[T]:
+    """Reads `first` and `after`, before anything is asked for: null means the default size, and the beginning."""
     size = min(DEFAULT_PAGE_SIZE, limit) if first is None else first
     if not 0 <= size <= limit:
         raise PageSizeTooLarge(size, limit)
-    return size
+    return Window(order, size, None if after is None else _read_cursor(order, after))
 
 
-def paginate(items: Sequence[T], order: Order[T], first: int, after: str | None) -> Page[T]:
-    """Gives the items behind the cursor, in order, as many as asked for."""
+def paginate(items: Sequence[T], window: Window[T]) -> Page[T]:
+    """Gives the items of the window, in order."""
+    order = window.order
     ordered = order.sort(items)
     start = 0
-    if after is not None:
-        mark = _read_cursor(order, after)
+    if window.after is not None:
+        mark = _whole(window.after, order, ordered)
         behind = (index for index, item in enumerate(ordered) if order.is_after(order.place(item), mark))
         start = next(behind, len(ordered))
-    nodes = ordered[start : start + first]
+    nodes = ordered[start : start + window.size]
     return Page(
         nodes=nodes,
         order=order,
@@ -113,8 +125,16 @@ def paginate(items: Sequence[T], order: Order[T], first: int, after: str | None)
 
 def _write_cursor(order: Order[T], item: T) -> str:
     place = order.place(item)
-    text = json.dumps([order.name, place.key, place.id], ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps([order.name, place.key[:LONGEST_KEY], place.id], ensure_ascii=False, separators=(",", ":"))
     return urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def _whole(mark: Place, order: Order[T], items: Sequence[T]) -> Place:
+    """The place with its whole key: where it was cut, the item itself knows the rest, if it is still there."""
+    if len(mark.key) < LONGEST_KEY:
+        return mark
+    places = (order.place(item) for item in items)
+    return next((place for place in places if place.id == mark.id and place.key.startswith(mark.key)), mark)
 
 
 def _read_cursor(order: Order[T], text: str) -> Place:

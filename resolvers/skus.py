@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 import strawberry
 
 from resolvers.context import Info
 from resolvers.ordering import folded
-from resolvers.paging import DEFAULT_PAGE_SIZE, page_size
+from resolvers.paging import DEFAULT_PAGE_SIZE
 from resolvers.tenants import tenant_of
 from resolvers.user_filters import licenses_of
-from resolvers.users import Coverage, UserPage, shown_users, user_page
+from resolvers.users import UserPage, covering_one, shown_users, user_page, user_window
 from schema.enums import ProductType, UserStatus
 from schema.inputs import SkuFilter, UserOrder
 from services.models import MicrosoftSubscription, SubscribedSku, Tenant, TenantRef
@@ -39,18 +40,17 @@ async def resolve_sku_subscriptions(root: strawberry.Parent[Any], info: Info) ->
 async def resolve_sku_holders(
     root: strawberry.Parent[Any], info: Info, first: int | None = DEFAULT_PAGE_SIZE, after: str | None = None
 ) -> UserPage:
-    size = page_size(first, info.context.max_page_size)
+    window = user_window(info, UserOrder(), first, after)
     users = await shown_users(info, root.tenant_id, {UserStatus.ACTIVE})
     held = await licenses_of(info, users)
     holders = [
         user for user, licenses in zip(users, held, strict=True) if any(one.sku_id == root.sku_id for one in licenses)
     ]
-    oldest = min((user.as_of for user in users), default=None)
-    return user_page(holders, UserOrder(), size, after, Coverage(1, 1, 0, [], oldest))
+    return user_page(holders, window, covering_one(users))
 
 
-async def resolve_sku_tenant(root: strawberry.Parent[Any], info: Info) -> Tenant | TenantRef:
-    return await tenant_of(info, root.tenant_id)
+def resolve_sku_tenant(root: strawberry.Parent[Any], info: Info) -> TenantRef | Awaitable[Tenant]:
+    return tenant_of(info, root.tenant_id)
 
 
 def _matches(sku: SubscribedSku, wanted: SkuFilter) -> bool:

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from asyncio import Future
+import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 
 import strawberry
-from graphql import FieldNode
+from graphql import FieldNode, Undefined
 
-from loaders.tenants import EVERY_TENANT
 from resolvers.context import Info
 from resolvers.ordering import folded, searchable
-from resolvers.paging import DEFAULT_PAGE_SIZE, Order, Page, Place, page_size, paginate
+from resolvers.paging import DEFAULT_PAGE_SIZE, Order, Page, Place, paginate, read_window
 from resolvers.scope import is_in_scope, tenants_in_scope
 from resolvers.selection import argument_of, selected_fields
-from schema.enums import OrderDirection, TenantAccessStatus, TenantOrderField
-from schema.inputs import TenantBy, TenantOrder
+from resolvers.user_filters import statuses_wanted
+from schema.enums import OrderDirection, TenantAccessStatus, TenantOrderField, UserStatus
+from schema.inputs import TenantBy, TenantOrder, UserFilter
 from schema.scalars import CountryCode, parse_guid
-from services.authorization import Permission
+from services.authorization import Permission, ViewerKind
 from services.errors import AccessMissing, BadInput, TenantNotFound, UpstreamError
 from services.global_ids import decode_id
-from services.lookups import CUSTOMER, TENANTS
 from services.models import DirectoryRole, Tenant, TenantRef, UserRef
 
 LONGEST_SEARCH = 256
+LONGEST_DOMAIN = 253
 
 READ_ROLES = ("Directory Readers",)
 WRITE_ROLES = (
@@ -66,14 +67,14 @@ async def resolve_tenants(
     search: str | None = None,
     order_by: TenantOrder | None = None,
 ) -> Page[Tenant]:
-    size = page_size(first, info.context.max_page_size)
+    window = read_window(_order(order_by or TenantOrder()), first, after, info.context.max_page_size)
     if search and len(search) > LONGEST_SEARCH:
         raise BadInput(f"search: at most {LONGEST_SEARCH} characters can be searched for.")
     tenants = await tenants_in_scope(info)
     if search:
         wanted = searchable(search.strip())
         tenants = [one for one in tenants if wanted in searchable(one.name) or wanted in searchable(one.domain)]
-    return paginate(tenants, _order(order_by or TenantOrder()), size, after)
+    return paginate(tenants, window)
 
 
 async def find_tenant(info: Info, tenant_id: str) -> Tenant | TenantRef | None:
@@ -89,27 +90,17 @@ async def find_tenant(info: Info, tenant_id: str) -> Tenant | TenantRef | None:
         return None
 
 
-async def tenant_of(info: Info, tenant_id: str) -> Tenant | TenantRef:
+def tenant_of(info: Info, tenant_id: str) -> TenantRef | Awaitable[Tenant]:
     """The tenant of something that was just read from it."""
     if not _OF_THE_RECORD.intersection(selected_fields(info)):
         return TenantRef(tenant_id)
-    known = await _known_tenant(info, tenant_id)
-    return known or (await info.context.loaders.customer_by_tenant.load(tenant_id)).tenant
-
-
-async def record_of(info: Info, tenant: Tenant | TenantRef) -> Tenant:
-    """The tenant with its name and domain."""
-    if isinstance(tenant, Tenant):
-        return tenant
-    known = await _known_tenant(info, tenant.microsoft_id)
-    return known or (await info.context.loaders.customer_by_tenant.load(tenant.microsoft_id)).tenant
+    return tenant_record(info, tenant_id)
 
 
 async def resolve_tenant_domains(root: strawberry.Parent[Any], info: Info) -> list[str]:
-    tenant = await record_of(info, root)
-    listed = await info.context.loaders.domains_by_tenant.load(tenant.microsoft_id)
-    others = sorted({domain.lower() for domain in listed} - {tenant.domain.lower()})
-    return [tenant.domain, *others]
+    listed = await info.context.loaders.domains_by_tenant.load(root.microsoft_id)
+    others = sorted({domain.lower() for domain in listed} - {root.domain.lower()})
+    return [root.domain, *others]
 
 
 async def resolve_tenant_country(root: strawberry.Parent[Any], info: Info) -> CountryCode | None:
@@ -137,14 +128,15 @@ async def resolve_tenant_roles(root: strawberry.Parent[Any], info: Info) -> list
 
 
 async def _known_tenant(info: Info, tenant_id: str) -> Tenant | None:
-    """The tenant from its own record or the partner's list, if either is at hand already."""
-    reader = info.context.loaders.reader
-    [customer] = await reader.at_hand(CUSTOMER, [tenant_id])
-    if customer is not None:
-        return customer.value.tenant
-    [tenants] = await reader.at_hand(TENANTS, [EVERY_TENANT])
-    listed = tenants.value if tenants is not None else []
-    return next((tenant for tenant in listed if tenant.microsoft_id == tenant_id), None)
+    """The tenant with its name and domain, if it is at hand; for a reseller it is, in the list that is its scope."""
+    if info.context.caller.kind is not ViewerKind.RESELLER:
+        return await info.context.loaders.tenant_at_hand.load(tenant_id)
+    return next((tenant for tenant in await tenants_in_scope(info) if tenant.microsoft_id == tenant_id), None)
+
+
+async def tenant_record(info: Info, tenant_id: str) -> Tenant:
+    known = await _known_tenant(info, tenant_id)
+    return known or (await info.context.loaders.customer_by_tenant.load(tenant_id)).tenant
 
 
 async def _proven_tenant(info: Info, tenant_id: str) -> Tenant | TenantRef:
@@ -161,21 +153,23 @@ async def _proven_tenant(info: Info, tenant_id: str) -> Tenant | TenantRef:
     return TenantRef(tenant_id)
 
 
-def _look_ups(info: Info, tenant_id: str, selected: dict[str, list[FieldNode]]) -> list[Future[Any]]:
+def _look_ups(info: Info, tenant_id: str, selected: dict[str, list[FieldNode]]) -> list[asyncio.Future[Any]]:
     """Starts what the selected fields will ask for anyway; the loaders give them the same answers."""
     loaders = info.context.loaders
-    started: list[Future[Any]] = []
-    if "users" in selected:
-        filters = [argument_of(info, node, "filter") or {} for node in selected["users"]]
-        statuses = {getattr(one, "name", one) for each in filters for one in each.get("status") or ["ACTIVE"]}
-        if "ACTIVE" in statuses:
-            started.append(loaders.active_users_by_tenant.load(tenant_id))
-        else:
-            started.append(loaders.deleted_users_by_tenant.load(tenant_id))
+    started: list[asyncio.Future[Any]] = []
+    statuses = set[UserStatus]()
+    for node in selected.get("users", []):
+        statuses |= statuses_wanted(_user_filter(argument_of(info, node, "filter") or {}))
     for node in selected.get("user", []):
         user_id = (argument_of(info, node, "by") or {}).get("microsoftId")
         if user_id:
             started.append(loaders.user_by_ref.load(UserRef(tenant_id, parse_guid(user_id))))
+        else:
+            statuses |= set(UserStatus)
+    if UserStatus.ACTIVE in statuses:
+        started.append(loaders.active_users_by_tenant.load(tenant_id))
+    if UserStatus.DELETED in statuses:
+        started.append(loaders.deleted_users_by_tenant.load(tenant_id))
     if "subscribedSkus" in selected:
         started.append(loaders.subscribed_skus_by_tenant.load(tenant_id))
     if "roles" in selected:
@@ -183,26 +177,37 @@ def _look_ups(info: Info, tenant_id: str, selected: dict[str, list[FieldNode]]) 
     return started
 
 
+def _user_filter(given: dict[str, Any]) -> UserFilter:
+    """As much of a filter as says whose list is needed."""
+    known = {name: value for name, value in given.items() if value is not None and value is not Undefined}
+    statuses = known.get("status")
+    return UserFilter(
+        status=None if statuses is None else [UserStatus[getattr(one, "name", one)] for one in statuses],
+        licensed_for=known.get("licensedFor"),
+        role_ids=known.get("roleIds"),
+        purged_within_days=known.get("purgedWithinDays"),
+    )
+
+
 async def _find_by_domain(info: Info, domain: str) -> Tenant | None:
+    if "." not in domain or len(domain) > LONGEST_DOMAIN:
+        return None  # Partner Center compares beginnings: half a name would match the domains of many
     tenants = await tenants_in_scope(info)
     for tenant in tenants:
         if tenant.domain.lower() == domain:
             return tenant
-    in_scope = {tenant.microsoft_id: tenant for tenant in tenants}
-    for candidate in await info.context.loaders.tenants_by_domain.load(domain):
-        if candidate.microsoft_id in in_scope:
-            listed = await info.context.loaders.domains_by_tenant.load(candidate.microsoft_id)
-            if domain in {one.lower() for one in listed}:
-                return in_scope[candidate.microsoft_id]
+    found = {tenant.microsoft_id for tenant in await info.context.loaders.tenants_by_domain.load(domain)}
+    candidates = [tenant for tenant in tenants if tenant.microsoft_id in found]
+    domains = await info.context.loaders.domains_by_tenant.load_many(one.microsoft_id for one in candidates)
+    for tenant, listed in zip(candidates, domains, strict=True):
+        if domain in {one.lower() for one in listed}:
+            return tenant
     return None
 
 
 def _order(order: TenantOrder) -> Order[Tenant]:
     descending = order.direction is OrderDirection.DESC
-    if order.field is TenantOrderField.DOMAIN:
-        place = _place_by_domain
-    else:
-        place = _place_by_name
+    place = _place_by_domain if order.field is TenantOrderField.DOMAIN else _place_by_name
     return Order(f"tenants {order.field.name} {order.direction.name}", place, descending)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -9,21 +10,19 @@ from resolvers.context import Info
 from resolvers.ordering import searchable
 from schema.enums import UserStatus
 from schema.inputs import UserFilter
-from services.errors import BadInput
-from services.models import RESTORE_WINDOW, License, RoleRef, User
+from services.errors import BadInput, NotFound, TenantNotFound
+from services.models import RESTORE_WINDOW, License, RoleRef, User, UserRef
 
 LONGEST_SEARCH = 256
 LONGEST_LIST = 100
 
 
 async def filtered(info: Info, tenant_id: str, users: Sequence[User], wanted: UserFilter) -> list[User]:
-    """The users of one tenant for whom every part of the filter holds."""
-    _check(wanted)
+    """The users of one tenant for whom every part of the filter holds; `check_filter` has let it pass."""
     left = [user for user in users if _matches(info, user, wanted)]
     if wanted.role_ids is not None:
-        refs = [RoleRef(tenant_id, role_id) for role_id in wanted.role_ids]
-        members = await info.context.loaders.members_by_role.load_many(refs)
-        holders = {user_id for user_ids in members for user_id in user_ids}
+        members = [_members(info, RoleRef(tenant_id, role_id)) for role_id in wanted.role_ids]
+        holders = {user_id for user_ids in await asyncio.gather(*members) for user_id in user_ids}
         left = [user for user in left if user.status is UserStatus.ACTIVE and user.microsoft_id in holders]
     if wanted.licensed_for is not None or wanted.unlicensed:
         held = await licenses_of(info, left)
@@ -34,8 +33,26 @@ async def filtered(info: Info, tenant_id: str, users: Sequence[User], wanted: Us
 async def licenses_of(info: Info, users: Sequence[User]) -> list[list[License]]:
     """The licenses of each user, in order. A deleted user holds none, and is not asked for."""
     active = [user.ref for user in users if user.status is UserStatus.ACTIVE]
-    held = dict(zip(active, await info.context.loaders.licenses_by_user.load_many(active), strict=True))
+    held = dict(zip(active, await asyncio.gather(*(_licenses(info, ref) for ref in active)), strict=True))
     return [held.get(user.ref, []) for user in users]
+
+
+async def _licenses(info: Info, ref: UserRef) -> list[License]:
+    try:
+        return await info.context.loaders.licenses_by_user.load(ref)
+    except TenantNotFound:
+        raise
+    except NotFound:
+        return []  # deleted since the list was read
+
+
+async def _members(info: Info, role: RoleRef) -> list[str]:
+    try:
+        return await info.context.loaders.members_by_role.load(role)
+    except TenantNotFound:
+        raise
+    except NotFound:
+        return []  # no role of this tenant
 
 
 def _matches(info: Info, user: User, wanted: UserFilter) -> bool:
@@ -57,7 +74,18 @@ def _licensed_as_wanted(licenses: Sequence[License], wanted: UserFilter) -> bool
     return wanted.licensed_for is None or any(one.sku_id in wanted.licensed_for for one in licenses)
 
 
-def _check(wanted: UserFilter) -> None:
+def statuses_wanted(wanted: UserFilter) -> set[UserStatus]:
+    """Whom the filter can leave at all: so only the lists that can hold a match are read."""
+    statuses = set(UserStatus) if wanted.status is None else set(wanted.status)
+    if wanted.role_ids is not None or wanted.licensed_for is not None:
+        statuses.discard(UserStatus.DELETED)
+    if wanted.purged_within_days is not None:
+        statuses.discard(UserStatus.ACTIVE)
+    return statuses
+
+
+def check_filter(wanted: UserFilter) -> None:
+    """Refuses what cannot be searched for, before anything is asked."""
     if wanted.search is not None and len(wanted.search) > LONGEST_SEARCH:
         raise BadInput(f"filter.search: at most {LONGEST_SEARCH} characters can be searched for.")
     lists = {

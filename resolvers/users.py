@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,13 +12,13 @@ import strawberry
 
 from resolvers.context import Info
 from resolvers.ordering import folded
-from resolvers.paging import DEFAULT_PAGE_SIZE, Order, Page, Place, page_size, paginate
+from resolvers.paging import DEFAULT_PAGE_SIZE, Order, Page, Place, Window, paginate, read_window
 from resolvers.tenants import tenant_of
-from resolvers.user_filters import filtered
+from resolvers.user_filters import check_filter, filtered, statuses_wanted
 from schema.enums import OrderDirection, UserOrderField, UserStatus
 from schema.inputs import UserBy, UserFilter, UserOrder
 from services.authorization import Permission
-from services.errors import NotFound, TenantNotFound
+from services.errors import NotFound, TenantNotFound, UpstreamError
 from services.models import DirectoryRole, Tenant, TenantRef, User, UserRef
 from services.user_actions import Deletion, UserAction, actions_on, deletion_of, is_shown
 
@@ -48,13 +49,12 @@ async def resolve_tenant_users(
     filter: UserFilter | None = None,
     order_by: UserOrder | None = None,
 ) -> UserPage:
-    size = page_size(first, info.context.max_page_size)
+    window = user_window(info, order_by or UserOrder(), first, after)
     wanted = filter or UserFilter()
-    statuses = set(wanted.status or UserStatus)
-    users = await shown_users(info, root.microsoft_id, statuses)
-    oldest = min((user.as_of for user in users), default=None)
+    check_filter(wanted)
+    users = await shown_users(info, root.microsoft_id, statuses_wanted(wanted))
     matching = await filtered(info, root.microsoft_id, users, wanted)
-    return user_page(matching, order_by or UserOrder(), size, after, Coverage(1, 1, 0, [], oldest))
+    return user_page(matching, window, covering_one(users))
 
 
 async def shown_users(info: Info, tenant_id: str, statuses: set[UserStatus]) -> list[User]:
@@ -70,8 +70,8 @@ async def shown_users(info: Info, tenant_id: str, statuses: set[UserStatus]) -> 
     ]
     now = info.context.now()
     found: dict[str, User] = {}
-    for waiting in lists:
-        for user in await waiting:
+    for users in await asyncio.gather(*lists):
+        for user in users:
             # A user who was deleted or restored between the two calls stands in both lists: the later one holds.
             known = found.get(user.microsoft_id)
             if is_shown(user, now) and (known is None or known.as_of <= user.as_of):
@@ -79,9 +79,19 @@ async def shown_users(info: Info, tenant_id: str, statuses: set[UserStatus]) -> 
     return list(found.values())
 
 
-def user_page(users: Sequence[User], order: UserOrder, size: int, after: str | None, coverage: Coverage) -> UserPage:
+def user_window(info: Info, order: UserOrder, first: int | None, after: str | None) -> Window[User]:
+    """Reads which part of a list of people is asked for."""
+    return read_window(_order(order), first, after, info.context.max_page_size)
+
+
+def covering_one(users: Sequence[User]) -> Coverage:
+    """The coverage of an answer that speaks of one tenant, all of whose users were read."""
+    return Coverage(1, 1, 0, [], min((user.as_of for user in users), default=None))
+
+
+def user_page(users: Sequence[User], window: Window[User], coverage: Coverage) -> UserPage:
     """One page of the users, in order."""
-    page = paginate(users, _order(order), size, after)
+    page = paginate(users, window)
     return UserPage(
         nodes=page.nodes,
         order=page.order,
@@ -114,8 +124,8 @@ async def find_user(info: Info, ref: UserRef) -> User | None:
     return user if is_shown(user, info.context.now()) else None
 
 
-async def resolve_user_tenant(root: strawberry.Parent[Any], info: Info) -> Tenant | TenantRef:
-    return await tenant_of(info, root.tenant_id)
+def resolve_user_tenant(root: strawberry.Parent[Any], info: Info) -> TenantRef | Awaitable[Tenant]:
+    return tenant_of(info, root.tenant_id)
 
 
 def resolve_user_deletion(root: strawberry.Parent[Any], info: Info) -> Deletion | None:
@@ -129,13 +139,27 @@ async def resolve_user_roles(root: strawberry.Parent[Any], info: Info) -> list[D
     return sorted(roles, key=lambda role: (folded(role.name), role.microsoft_id))
 
 
-async def resolve_user_actions(root: strawberry.Parent[Any], info: Info) -> list[UserAction]:
+def resolve_user_actions(root: strawberry.Parent[Any], info: Info) -> list[UserAction] | Awaitable[list[UserAction]]:
     caller = info.context.caller
-    privileged = False
-    if root.status is UserStatus.ACTIVE and not caller.may(Permission.MANAGE_ADMINS):
-        roles = await info.context.loaders.roles_by_user.load(root.ref)
-        privileged = any(role.privileged for role in roles)
-    return actions_on(root, info.context.now(), caller, privileged=privileged)
+    if root.status is UserStatus.DELETED or caller.may(Permission.MANAGE_ADMINS):
+        return actions_on(root, info.context.now(), caller, privileged=False)
+    return _actions_by_roles(root, info)
+
+
+async def _actions_by_roles(user: User, info: Info) -> list[UserAction]:
+    privileged = await is_guarded(user, info)
+    return actions_on(user, info.context.now(), info.context.caller, privileged=privileged)
+
+
+async def is_guarded(user: User, info: Info) -> bool:
+    """Whether the caller would need MANAGE_ADMINS to change the user; so it is while the roles cannot be read."""
+    if user.status is UserStatus.DELETED or info.context.caller.may(Permission.MANAGE_ADMINS):
+        return False
+    try:
+        roles = await info.context.loaders.roles_by_user.load(user.ref)
+    except UpstreamError:
+        return True
+    return any(role.privileged for role in roles)
 
 
 def _order(order: UserOrder) -> Order[User]:

@@ -82,7 +82,7 @@ describe(
     "Why something cannot be done with a user",
     USER_DELETED="The user is deleted and can only be restored",
     USER_ACTIVE="The user is not deleted",
-    PRIVILEGED_TARGET="The user holds a privileged role, and the viewer lacks MANAGE_ADMINS",
+    PRIVILEGED_TARGET="The user holds a privileged role, or that could not be read, and the viewer lacks MANAGE_ADMINS",
     DIRECTORY_SYNCED="The user is mastered in the customer's own directory",
     NOT_PERMITTED="The viewer lacks the permission",
     TENANT_ACCESS_MISSING="The partner may not act in this tenant",
@@ -96,7 +96,7 @@ describe(
     NOT_USER_ASSIGNABLE="The tenant holds the product as a whole",
     SUSPENDED="The product's units are suspended",
     USER_DELETED="The user is deleted",
-    NOT_PERMITTED="The viewer lacks WRITE_LICENSES",
+    NOT_PERMITTED="The viewer lacks WRITE_LICENSES, or for a user with a privileged role MANAGE_ADMINS",
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from services.authorization import Permission
 from services.models import License, ProductType, ServicePlan, SubscribedSku, User, UserStatus
 from services.product_types import product_type
 
@@ -70,10 +71,11 @@ def find_sku(skus: Sequence[SubscribedSku], sku_id: str) -> SubscribedSku | None
 
 
 def license_options(
-    user: User, held: Sequence[License], skus: Sequence[SubscribedSku], *, may_change: bool
+    user: User, held: Sequence[License], skus: Sequence[SubscribedSku], *, lacking: Permission | None
 ) -> list[LicenseOption]:
     """One line a product that the user has or could get. A product that the user has is never hidden.
 
+    `lacking` is the permission that the caller would need, and has not, to change the user's licenses.
     What a tenant holds as a whole cannot be given to a person and has no line, unless the user has it.
     """
     held_by_sku = {one.sku_id: one for one in held}
@@ -81,18 +83,18 @@ def license_options(
     listed = {sku.sku_id for sku in offered}
     offered += [_unlisted_sku(user, one) for one in held if one.sku_id not in listed]
     return [
-        LicenseOption(sku, assigned, tuple(_blockers(user, sku, assigned=assigned, may_change=may_change)))
+        LicenseOption(sku, assigned, tuple(_blockers(user, sku, assigned=assigned, lacking=lacking)))
         for sku in offered
         for assigned in [sku.sku_id in held_by_sku]
     ]
 
 
-def _blockers(user: User, sku: SubscribedSku, *, assigned: bool, may_change: bool) -> list[Blocker]:
+def _blockers(user: User, sku: SubscribedSku, *, assigned: bool, lacking: Permission | None) -> list[Blocker]:
     found = []
     if user.status is UserStatus.DELETED:
         found.append(Blocker(LicenseBlockerCode.USER_DELETED, "The user is deleted; restore the user first."))
-    if not may_change:
-        found.append(Blocker(LicenseBlockerCode.NOT_PERMITTED, "This needs the permission WRITE_LICENSES."))
+    if lacking is not None:
+        found.append(Blocker(LicenseBlockerCode.NOT_PERMITTED, f"This needs the permission {lacking.value}."))
     if sku.product_type is ProductType.OTHER:
         message = f"{sku.product_name} belongs to the organization as a whole, not to a person."
         found.append(Blocker(LicenseBlockerCode.NOT_USER_ASSIGNABLE, message))

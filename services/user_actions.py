@@ -57,7 +57,7 @@ PERMISSION_FOR = {
     UserActionName.DELETE: Permission.DELETE_USERS,
     UserActionName.RESTORE: Permission.DELETE_USERS,
 }
-_GUARDED = frozenset({UserActionName.EDIT, UserActionName.RESET_PASSWORD, UserActionName.DELETE})
+_GUARDED = frozenset(UserActionName) - {UserActionName.RESTORE}
 """What only MANAGE_ADMINS may do to a user with a privileged role."""
 
 
@@ -85,7 +85,8 @@ def deletion_of(user: User, now: datetime) -> Deletion | None:
 def actions_on(user: User, now: datetime, caller: Caller, *, privileged: bool) -> list[UserAction]:
     """What the caller can do with the user, and why not: one entry an action, in one order.
 
-    `privileged` says whether the user holds a privileged role; it counts only without MANAGE_ADMINS.
+    `privileged` says whether the user holds a privileged role, or may hold one for all that is known; it counts
+    only without MANAGE_ADMINS.
     """
 
     def reason_against(name: UserActionName) -> ActionBlockReason | None:

@@ -1,0 +1,1 @@
+from tests.gateway_client import gateway, sandbox  # noqa: F401  # fixtures
