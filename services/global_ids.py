@@ -11,7 +11,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import NamedTuple
 
 LONGEST_ID = 512
-_PART = re.compile(r"[0-9a-z-]{1,100}")
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class GlobalId(NamedTuple):
@@ -37,9 +37,9 @@ def decode_id(text: str) -> GlobalId | None:
         return None
     kind, _, rest = plain.partition(":")
     tenant_id, separator, microsoft_id = rest.partition(":")
-    if not separator or not kind.isalpha() or not _PART.fullmatch(tenant_id):
+    if not separator or not kind.isalpha() or not _GUID.fullmatch(tenant_id):
         return None
-    if microsoft_id and not _PART.fullmatch(microsoft_id):
+    if microsoft_id and not _GUID.fullmatch(microsoft_id):
         return None
     # Two spellings of one id would be two objects to a client's cache.
     return GlobalId(kind, tenant_id, microsoft_id) if encode_id(kind, tenant_id, microsoft_id) == text else None
