@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -23,12 +24,22 @@ from gateway.extensions import EXTENSIONS, GatewaySchema
 from gateway.graphiql_page import load_examples, static_mount
 from gateway.metrics import metrics
 from gateway.request_frame import RequestFrame
+from resolvers.context import ChangeServices
 from schema.build import build_schema
-from services.cache import CacheUnavailable, connect_cache
+from services.cache import CacheUnavailable, LookupCache, connect_cache
+from services.change_runner import ChangeRunner
+from services.deletions import DeletionService
+from services.licenses import LicenseService
+from services.mailer import Mailer, connect_mailer
+from services.new_users import NewUserService
 from services.partner_center.client import PartnerCenterClient
 from services.partner_center.refresh_tokens import FileRefreshTokens, MemoryRefreshTokens
 from services.partner_center.tokens import PartnerCredentials, TokenSource
 from services.partner_center.transport import Transport
+from services.password_changes import PasswordService
+from services.secret import Secret
+from services.stores import Stores, connect_stores
+from services.users import UserService
 
 if TYPE_CHECKING:
     from sandbox.state import SandboxState
@@ -93,10 +104,11 @@ async def _wire(
 ) -> Collaborators:
     kind = "sandbox" if in_sandbox else "live"
     redis_url = settings.redis_url.reveal() if settings.redis_url else None
-    cache = connect_cache(redis_url, f"{kind}:{settings.partner_center_tenant_id.lower()}")
+    namespace = f"{kind}:{settings.partner_center_tenant_id.lower()}"
+    cache = connect_cache(redis_url, namespace)
     stack.push_async_callback(cache.close)
     if redis_url is None:
-        log.info("keeping look-ups in this process: GATEWAY_REDIS_URL is not set")
+        log.info("keeping look-ups, audit log and idempotency keys in this process: GATEWAY_REDIS_URL is not set")
     await stack.enter_async_context(http)
     store = settings.partner_center_refresh_token_store
     tokens = TokenSource(
@@ -122,12 +134,50 @@ async def _wire(
         read_seconds=settings.partner_center_read_timeout_seconds,
         write_seconds=settings.partner_center_write_timeout_seconds,
     )
+    partner_center = PartnerCenterClient(transport)
+    stores = connect_stores(settings.redis_url, namespace, fingerprint_secret=_fingerprint_secret(settings), clock=now)
+    stack.push_async_callback(stores.close)
+    await stores.start()
+    mailer = connect_mailer(settings.smtp_url, settings.mail_from)
+    stack.push_async_callback(mailer.close)
+    changes = _change_services(partner_center, cache, stores, mailer, now)
+    stack.push_async_callback(changes.runner.close)
     return Collaborators(
-        partner_center=PartnerCenterClient(transport),
+        partner_center=partner_center,
         cache=cache,
+        stores=stores,
+        changes=changes,
         authenticator=build_authenticator(settings, now=now, sandbox=in_sandbox),
         now=now,
     )
+
+
+def _change_services(
+    partner_center: PartnerCenterClient,
+    cache: LookupCache,
+    stores: Stores,
+    mailer: Mailer,
+    now: Callable[[], datetime],
+) -> ChangeServices:
+    users = UserService(partner_center, stores.locks)
+    licenses = LicenseService(partner_center, users, stores.locks)
+    passwords = PasswordService(partner_center, mailer, stores.locks)
+    return ChangeServices(
+        runner=ChangeRunner(cache, stores.audit, stores.idempotency, now),
+        users=users,
+        licenses=licenses,
+        deletions=DeletionService(partner_center, stores.deletions, stores.locks, now),
+        passwords=passwords,
+        new_users=NewUserService(partner_center, users, licenses, passwords, mailer, stores.locks),
+        audit=stores.audit,
+        deletion_memory=stores.deletions,
+    )
+
+
+def _fingerprint_secret(settings: Settings) -> Secret:
+    """The same on every replica of a deployment, and of no use for anything else."""
+    secret = settings.partner_center_client_secret.reveal().encode()
+    return Secret(hmac.digest(secret, b"idempotency fingerprints", "sha256").hex())
 
 
 def _network(settings: Settings) -> httpx.AsyncBaseTransport:
@@ -146,6 +196,7 @@ def _control_routes(sandbox: SandboxState, wired: Callable[[], Collaborators]) -
         await control(scope, receive, send)
         if scope["path"].rstrip("/").endswith("/reset"):
             await wired().cache.clear()
+            await wired().stores.clear()
 
     return Mount("/sandbox", controlled)
 

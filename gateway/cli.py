@@ -145,7 +145,7 @@ def _serve(arguments: argparse.Namespace) -> int:
             return serve_with_sandbox(settings, arguments.host, arguments.port, arguments.sandbox_port)
         return serve(settings, arguments.host, arguments.port, workers=arguments.workers)
     except CannotListen as failure:
-        print(f"gateway: {failure} Choose another with --port.", file=sys.stderr)
+        print(f"gateway: {failure}", file=sys.stderr)
         return 1
 
 
@@ -163,7 +163,7 @@ def _sandbox(arguments: argparse.Namespace) -> int:
             throttle=arguments.throttle,
         )
     except CannotListen as failure:
-        print(f"gateway: {failure} Choose another with --port.", file=sys.stderr)
+        print(f"gateway: {failure}", file=sys.stderr)
         return 1
 
 

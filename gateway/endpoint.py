@@ -18,10 +18,11 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from gateway.authentication import AuthenticationError, Authenticator
 from gateway.graphiql_page import Example, graphiql_response
 from loaders.registry import build_loaders
-from resolvers.context import GatewayContext
+from resolvers.context import ChangeServices, GatewayContext
 from services.authorization import Caller
 from services.cache import LookupCache
 from services.partner_center.client import PartnerCenterClient
+from services.stores import Stores
 from services.upstream_use import start_counting
 
 _MAX_AGE = re.compile(r"max-age=(\d{1,9})")
@@ -35,6 +36,8 @@ class Collaborators:
     cache: LookupCache
     authenticator: Authenticator
     now: Callable[[], datetime]
+    changes: ChangeServices
+    stores: Stores
 
 
 class GraphQLEndpoint(GraphQL[GatewayContext, None]):
@@ -78,6 +81,7 @@ class GraphQLEndpoint(GraphQL[GatewayContext, None]):
             max_page_size=self._max_page_size,
             request_id=request.state.request_id,
             upstream_use=start_counting(),
+            changes=wired.changes,
         )
 
     async def render_graphql_ide(self, request: Request) -> Response:

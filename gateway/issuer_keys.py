@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -179,10 +180,10 @@ def _import(member: dict[str, object]) -> tuple[Key, frozenset[str]]:
     # Only what a public key consists of: neither certificates nor an address in it are ever looked at.
     match member.get("kty"), member.get("crv"):
         case "RSA", _:
-            rsa = RSAKey.import_key(_members(member, "n", "e"))
-            if rsa.public_key.key_size < SMALLEST_RSA_BITS:
+            members = _members(member, "n", "e")
+            if _bits(members["n"]) < SMALLEST_RSA_BITS:
                 raise ValueError("short")
-            return rsa, frozenset({"RS256", "PS256"})
+            return RSAKey.import_key(members), frozenset({"RS256", "PS256"})
         case "EC", "P-256":
             return ECKey.import_key(_members(member, "crv", "x", "y")), frozenset({"ES256"})
         case "OKP", "Ed25519":
@@ -194,3 +195,8 @@ def _import(member: dict[str, object]) -> tuple[Key, frozenset[str]]:
 def _members(member: Mapping[str, object], *names: str) -> dict[str, str | list[str]]:
     texts = {name: member[name] for name in ("kty", *names)}
     return {name: text for name, text in texts.items() if isinstance(text, str)}
+
+
+def _bits(number: object) -> int:
+    text = str(number)
+    return int.from_bytes(urlsafe_b64decode(text + "=" * (-len(text) % 4))).bit_length()

@@ -36,7 +36,7 @@ WORKER_START_SECONDS = 30.0
 
 
 class CannotListen(Exception):
-    """The address cannot be listened on; the message names the port."""
+    """The address cannot be listened on; the message names the port, and the option to change."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -167,7 +167,7 @@ async def _serve_with_sandbox(settings: Settings, listener: socket.socket, sandb
     state = SandboxState()
     port = DEFAULT_PORT if sandbox_port is None else sandbox_port
     sandbox = SandboxServer(state, DEFAULT_HOST, port, free_port_if_taken=sandbox_port is None)
-    async with _entered(sandbox, DEFAULT_HOST, port):
+    async with _entered(sandbox, DEFAULT_HOST, port, "--sandbox-port"):
         settings = settings.with_sandbox(connection_settings(sandbox.url))
         config = server_config(create_app(settings, state), drain_seconds=SANDBOX_DRAIN_SECONDS)
         announce = partial(_announce, settings, url_of(listener), sandbox.url)
@@ -197,11 +197,13 @@ async def _serve_sandbox(state: SandboxState, host: str, port: int) -> None:
 
 
 @asynccontextmanager
-async def _entered(sandbox: SandboxServer, host: str, port: int) -> AsyncIterator[SandboxServer]:
+async def _entered(
+    sandbox: SandboxServer, host: str, port: int, option: str = "--port"
+) -> AsyncIterator[SandboxServer]:
     try:
         await sandbox.__aenter__()
     except OSError as failure:
-        raise CannotListen(_reason(host, port, failure)) from failure
+        raise CannotListen(_reason(host, port, failure, option)) from failure
     try:
         yield sandbox
     finally:
@@ -234,11 +236,11 @@ def _announce(settings: Settings, url: str, sandbox_url: str | None) -> None:
     sys.stdout.flush()
 
 
-def _reason(host: str, port: int, failure: OSError) -> str:
+def _reason(host: str, port: int, failure: OSError, option: str = "--port") -> str:
     if failure.errno == errno.EADDRINUSE:
-        return f"Port {port} on {host} is taken by another program."
+        return f"Port {port} on {host} is taken by another program. Choose another with {option}."
     if failure.errno in (errno.EACCES, errno.EPERM):
-        return f"Port {port} on {host} is for privileged programs only."
+        return f"Port {port} on {host} is for privileged programs only. Choose another with {option}."
     if isinstance(failure, socket.gaierror) or failure.errno == errno.EADDRNOTAVAIL:
-        return f"{host} is no address of this machine."
-    return f"Port {port} on {host} cannot be listened on ({failure.strerror})."
+        return f"{host} is no address of this machine. Choose another with --host."
+    return f"Port {port} on {host} cannot be listened on ({failure.strerror}). Choose another with {option}."

@@ -46,6 +46,11 @@ class Loaders:
     catalog_sku_by_offer: Loader[OfferRef, str | None]
     subscriptions_by_sku: Loader[str, skus.SubscriptionsBySku]
 
+    def clear_all(self) -> None:
+        """Forgets what this request has read: what follows a change reads anew."""
+        for one in fields(self):
+            getattr(self, one.name).clear_all()
+
 
 def build_loaders(
     partner_center: PartnerCenterClient, cache: LookupCache, max_age_seconds: float | None = None

@@ -9,8 +9,30 @@ from datetime import datetime
 import strawberry
 
 from loaders.registry import Loaders
+from services.audit import AuditLog
 from services.authorization import Caller
+from services.change_runner import ChangeRunner
+from services.deletion_memory import DeletionMemory
+from services.deletions import DeletionService
+from services.licenses import LicenseService
+from services.new_users import NewUserService
+from services.password_changes import PasswordService
 from services.upstream_use import UpstreamUse
+from services.users import UserService
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeServices:
+    """Who makes the changes, and the frame that each is made in."""
+
+    runner: ChangeRunner
+    users: UserService
+    licenses: LicenseService
+    deletions: DeletionService
+    passwords: PasswordService
+    new_users: NewUserService
+    audit: AuditLog
+    deletion_memory: DeletionMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +45,7 @@ class GatewayContext:
     max_page_size: int
     request_id: str
     upstream_use: UpstreamUse
+    changes: ChangeServices
 
 
 Info = strawberry.Info[GatewayContext, None]

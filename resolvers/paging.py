@@ -98,10 +98,16 @@ class Window(Generic[T]):
 
 def read_window(order: Order[T], first: int | None, after: str | None, limit: int) -> Window[T]:
     """Reads `first` and `after`, before anything is asked for: null means the default size, and the beginning."""
+    size = read_size(first, limit)
+    return Window(order, size, None if after is None else _read_cursor(order, after))
+
+
+def read_size(first: int | None, limit: int) -> int:
+    """Reads `first`: null means the default size, and more than the limit is refused."""
     size = min(DEFAULT_PAGE_SIZE, limit) if first is None else first
     if not 0 <= size <= limit:
         raise PageSizeTooLarge(size, limit)
-    return Window(order, size, None if after is None else _read_cursor(order, after))
+    return size
 
 
 def paginate(items: Sequence[T], window: Window[T]) -> Page[T]:

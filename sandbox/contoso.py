@@ -75,9 +75,7 @@ def build_contoso(parts: dict[str, Product], now: datetime, reseller_id: str | N
 def _active(parts: dict[str, Product], now: datetime) -> list[User]:
     return [
         *(
-            person(
-                CONTOSO_DOMAIN, name, usage_location=country, licenses=licenses(parts, held), roles=set(roles)
-            )
+            person(CONTOSO_DOMAIN, name, usage_location=country, licenses=licenses(parts, held), roles=set(roles))
             for name, country, held, *roles in _PEOPLE
         ),
         person(

@@ -17,9 +17,7 @@ _FIRST_WORDS = (
     "Amber Birch Cobalt Copper Crimson Delta Ember Fern Golden Granite Harbor Indigo Ivory Jasper Juniper Lunar "
     "Maple Meadow Nova Ocean Onyx Orchid Pacific Pine Prairie Quartz River Ruby Saffron Silver"
 )
-_SECOND_WORDS = (
-    "Analytics Bakery Biotech Builders Logistics Media Motors Partners Pharma Robotics Textiles Travel"
-)
+_SECOND_WORDS = "Analytics Bakery Biotech Builders Logistics Media Motors Partners Pharma Robotics Textiles Travel"
 _LAST = ("Inc.", "GmbH", "Ltd.", "SA", "AB", "BV", "LLC")
 _PLACES = (
     ("US", "Austin"),
@@ -59,10 +57,7 @@ def build_generated_tenants(
     users: int,
 ) -> list[Customer]:
     """So many tenants with so many people each, eight products and ten subscriptions."""
-    return [
-        _tenant(parts, now, reseller_ids[number % len(reseller_ids)], number, users)
-        for number in range(tenants)
-    ]
+    return [_tenant(parts, now, reseller_ids[number % len(reseller_ids)], number, users) for number in range(tenants)]
 
 
 def _tenant(parts: Parts, now: datetime, reseller_id: str | None, number: int, users: int) -> Customer:

@@ -136,9 +136,7 @@ def _adatum(parts: Parts, now: datetime) -> Customer:
     adatum.granted_roles = frozenset()
     buy(adatum, new_commerce(adatum, parts["SPE_E5"], 3, now))
     hold(adatum, parts["SPE_E5"], 3)
-    return settle(
-        adatum, person(adatum.initial_domain, "Roxanne Kenison", licenses=licenses(parts, "SPE_E5"))
-    )
+    return settle(adatum, person(adatum.initial_domain, "Roxanne Kenison", licenses=licenses(parts, "SPE_E5")))
 
 
 def _litware(parts: Parts, now: datetime, reseller_id: str) -> Customer:
@@ -200,9 +198,7 @@ def _proseware(parts: Parts, now: datetime) -> Customer:
     hold(proseware, parts["SPB"], 5)
     return settle(
         proseware,
-        person(
-            proseware.initial_domain, "Annie Chevalier", usage_location="CA", licenses=licenses(parts, "SPB")
-        ),
+        person(proseware.initial_domain, "Annie Chevalier", usage_location="CA", licenses=licenses(parts, "SPB")),
         person(proseware.initial_domain, "Marc Dubois", usage_location="CA"),
     )
 
@@ -281,9 +277,7 @@ def _alpine(parts: Parts, now: datetime, reseller_id: str) -> Customer:
             usage_location="AT",
             licenses=licenses(parts, "STANDARDPACK MCOEV"),
         ),
-        person(
-            alpine.initial_domain, "Sepp Hölzl", usage_location="AT", licenses=licenses(parts, "STANDARDPACK")
-        ),
+        person(alpine.initial_domain, "Sepp Hölzl", usage_location="AT", licenses=licenses(parts, "STANDARDPACK")),
     )
 
 
@@ -302,7 +296,5 @@ def _humongous(parts: Parts, now: datetime) -> Customer:
         )
         for name in ("Karen Berg", "Oliver Kiel", "Paul West")
     ]
-    admin = person(
-        humongous.initial_domain, "Cloud Administrator", sign_in="admin", roles={COMPANY_ADMINISTRATOR}
-    )
+    admin = person(humongous.initial_domain, "Cloud Administrator", sign_in="admin", roles={COMPANY_ADMINISTRATOR})
     return settle(humongous, admin, *people)

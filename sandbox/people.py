@@ -66,9 +66,7 @@ def many_names() -> Iterator[tuple[str, str, str]]:
         turn += 1
 
 
-_LETTERS = str.maketrans(
-    {"ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "ß": "ss", "đ": "d", "Đ": "D", "æ": "ae", "ı": "i"}
-)
+_LETTERS = str.maketrans({"ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "ß": "ss", "đ": "d", "Đ": "D", "æ": "ae", "ı": "i"})
 
 _CULTURES = [
     (country, given.split(), family.split())

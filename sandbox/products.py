@@ -66,11 +66,7 @@ def licenses(parts: dict[str, Product], text: str) -> dict[str, set[str]]:
 
 def legacy_offer_names() -> dict[str, str]:
     """Name of each legacy offer by its lower-case id; often another than the product's."""
-    return {
-        row["legacy_offer"]: row["legacy_offer_name"]
-        for row in _read("products.json")
-        if "legacy_offer" in row
-    }
+    return {row["legacy_offer"]: row["legacy_offer_name"] for row in _read("products.json") if "legacy_offer" in row}
 
 
 def _product(row: dict[str, Any], plans: dict[str, Plan]) -> Product:  # a row of products.json

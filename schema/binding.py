@@ -17,9 +17,9 @@ def resolved_by(resolver: Callable[..., Any], *, description: str | None = None)
     return strawberry.field(resolver=resolver, description=description)
 
 
-def describe(enum: type[Enum], description: str, **values: str) -> None:
+def describe(enum: type[Enum], description: str, name: str | None = None, **values: str) -> None:
     """Shows an enumeration of the models in the schema, with words for callers on it and on its values."""
-    strawberry.enum(enum, description=description)
+    strawberry.enum(enum, name=name, description=description)
     definition: Any = enum.__strawberry_definition__  # type: ignore[attr-defined]  # set by strawberry.enum
     for value in definition.values:
         value.description = values[value.name]

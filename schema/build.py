@@ -10,6 +10,8 @@ from graphql import GraphQLInputObjectType, GraphQLInterfaceType, GraphQLObjectT
 from strawberry.extensions import DisableIntrospection, SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 
+from schema.errors import ERROR_TYPES
+from schema.mutation import Mutation
 from schema.query import Query
 from schema.scalars import SCALARS
 from schema.skus import MicrosoftSubscription, SubscribedSku
@@ -27,9 +29,10 @@ def build_schema(
     Without introspection, messages suggest no names either.
     """
     hidden = [] if introspection else [DisableIntrospection]
-    types: list[Any] = [DirectoryRole, MicrosoftSubscription, SubscribedSku, User]
+    types: list[Any] = [DirectoryRole, MicrosoftSubscription, SubscribedSku, User, *ERROR_TYPES]
     schema = schema_class(
         query=Query,
+        mutation=Mutation,
         types=types,
         extensions=[*extensions, *hidden],
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=not introspection),

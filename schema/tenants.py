@@ -7,6 +7,7 @@ from typing import Any
 
 import strawberry
 
+from resolvers.audit import resolve_tenant_audit_log
 from resolvers.skus import resolve_tenant_subscribed_skus
 from resolvers.tenants import (
     resolve_tenant_access,
@@ -15,6 +16,7 @@ from resolvers.tenants import (
     resolve_tenant_roles,
 )
 from resolvers.users import resolve_tenant_user, resolve_tenant_users
+from schema.audit import AuditConnection
 from schema.binding import resolved_by
 from schema.enums import TenantAccessStatus
 from schema.node import Node
@@ -68,6 +70,10 @@ class Tenant(Node):
     roles: list[DirectoryRole] | None = resolved_by(
         resolve_tenant_roles,
         description="Directory roles that can be given here, in name order. Costs a call",
+    )
+    audit_log: AuditConnection | None = resolved_by(
+        resolve_tenant_audit_log,
+        description="Changes made through this gateway in this tenant, newest first. Needs READ_AUDIT",
     )
     as_of: datetime = strawberry.field(
         description="When Microsoft gave this data, also when it is served from the cache"

@@ -2,6 +2,9 @@
 
 Microsoft has the last word on every unit and name, so a lock orders changes and spares refusals; nothing is
 wrong without one. That is why Redis being away leaves the local locks, and is no error.
+
+All take locks in one order, within a tenant first of sign-in names, then of people, then of products: the
+alphabetical order of `name`, `person`, `sku`. Who takes more while holding some goes on in that order.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ def sku_lock(tenant_id: str, sku_id: str) -> str:
 
 def user_lock(user: UserRef) -> str:
     """Names the lock of one user."""
-    return f"{user.tenant_id}:user:{user.user_id}"
+    return f"{user.tenant_id}:person:{user.user_id}"
 
 
 def sign_in_name_lock(tenant_id: str, user_principal_name: str) -> str:

@@ -11,7 +11,7 @@ import random
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 import structlog
@@ -44,20 +44,23 @@ class RedisLocks:
     @asynccontextmanager
     async def hold(self, names: Sequence[str], *, deadline_seconds: float) -> AsyncIterator[None]:
         deadline = time.monotonic() + deadline_seconds
-        ordered = sorted(set(names))
-        async with self._local.hold(ordered, deadline_seconds=deadline_seconds):
-            token = secrets.token_hex(16)
-            tried: list[str] = []
-            held: list[str] = []
-            keeper: asyncio.Task[None] | None = None
+        token = secrets.token_hex(16)
+        tried: list[str] = []
+        leased: list[str] = []
+        keeper: asyncio.Task[None] | None = None
+        async with AsyncExitStack() as local:
             try:
-                for name in ordered:
+                # Name by name, both kinds: else one who takes more while holding some could close a circle.
+                for name in sorted(set(names)):
+                    key = self._key(name)
+                    left = deadline - time.monotonic()
+                    await local.enter_async_context(self._local.hold([name], deadline_seconds=left))
                     if time.monotonic() < self._ask_again_at:
-                        break
-                    tried.append(key := self._key(name))
+                        continue
+                    tried.append(key)
                     if await self._take(key, token, deadline):
-                        held.append(key)
-                        keeper = keeper or asyncio.create_task(self._keep(held, token))
+                        leased.append(key)
+                        keeper = keeper or asyncio.create_task(self._keep(leased, token))
                 yield
             finally:
                 if keeper is not None:

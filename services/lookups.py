@@ -129,9 +129,7 @@ SUBSCRIPTIONS: Lookup[str, list[MicrosoftSubscription]] = Lookup(
 PROVISIONED_SKU: Lookup[SubscriptionRef, str | None] = Lookup(
     "provisioned-sku", _SKU_ID, 86_400, _tenant, _subscription, absent_seconds=300
 )
-CATALOG_SKU: Lookup[OfferKey, str | None] = Lookup(
-    "catalog-sku", _SKU_ID, 86_400, _partner, _offer, absent_seconds=300
-)
+CATALOG_SKU: Lookup[OfferKey, str | None] = Lookup("catalog-sku", _SKU_ID, 86_400, _partner, _offer, absent_seconds=300)
 ROLES: Lookup[str, list[DirectoryRole]] = Lookup("roles", list[DirectoryRole], 3600, _itself, _nothing)
 USER_ROLES: Lookup[UserRef, list[DirectoryRole]] = Lookup("user-roles", list[DirectoryRole], 60, _tenant, _user)
 ROLE_MEMBERS: Lookup[RoleRef, list[str]] = Lookup("role-members", list[str], 60, _tenant, _role)

@@ -17,13 +17,18 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import structlog
 
 # The client is made, and its addresses are read, in one place: the cache's.
-from services.cache_redis import _FORMS, CONNECTIONS, WHOLE_SECONDS, _client
+from services.cache_redis import _FORMS, CONNECTIONS, _client
 from services.lookups import key_prefix
 from services.store_errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis, RedisCluster
 
+WHOLE_SECONDS: Final = 2.0
+"""Longest that one operation takes, with its tries; the client's own times are the cache's and shorter."""
+
+TRIES: Final = 3
+PAUSE_SECONDS: Final = 0.05
 QUIET_SECONDS: Final = 5.0
 CLEAR_SECONDS: Final = 30.0
 _DELETED_AT_ONCE: Final = 500
@@ -37,7 +42,7 @@ do not say."""
 
 
 class StoreConnection:
-    """Runs operations against Redis, each within a second. Trouble of any kind is `StoreUnavailable`."""
+    """Runs operations against Redis, each within two seconds. Trouble of any kind is `StoreUnavailable`."""
 
     def __init__(
         self,
@@ -59,9 +64,14 @@ class StoreConnection:
         return f"{self.prefix}{store}:{{{tag}}}{rest}"
 
     async def run(self, do: Callable[[], Awaitable[T]], *, seconds: float = WHOLE_SECONDS) -> T:
-        """Gives what the operation answers. It may be done twice: a lost connection is tried once more."""
+        """Gives what the operation answers. It may be done more than once: a failed one is tried again."""
         try:
             async with asyncio.timeout(seconds), self._slots:
+                for _ in range(TRIES - 1):
+                    try:
+                        return await do()
+                    except Exception:  # perhaps a stall: what must be kept is not given up at the first
+                        await asyncio.sleep(PAUSE_SECONDS)
                 return await do()
         except Exception as error:  # beside RedisError: OSError, the cluster's own, uvloop's RuntimeError
             self._tell(error)

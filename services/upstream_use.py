@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
@@ -15,6 +15,8 @@ class UpstreamUse:
     cache_misses: int = 0
     waited_seconds: float = 0.0
     throttled_seconds: float = 0.0
+    write_correlation_ids: list[str] = field(default_factory=list)
+    """The ids under which Microsoft logged what this request wrote, in order."""
 
 
 _current: ContextVar[UpstreamUse | None] = ContextVar("upstream_use", default=None)

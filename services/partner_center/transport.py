@@ -172,7 +172,10 @@ class Transport:
         try:
             with map_exceptions():
                 request = self._build(call, token, correlation_id, total_seconds)
-                current_use().calls += 1
+                use = current_use()
+                use.calls += 1
+                if call.method not in READS:
+                    use.write_correlation_ids.append(correlation_id)
                 async with asyncio.timeout(total_seconds):
                     response = await self._http.handle_async_request(request)
                     try:

@@ -76,9 +76,7 @@ def test_exchange_foundation_works_for_the_tenant_and_power_bi_for_the_person() 
 
 
 def test_three_products_are_held_by_the_tenant_as_a_whole() -> None:
-    assert {
-        product.part_number for product in all_products().values() if product.target_type == "Tenant"
-    } == {
+    assert {product.part_number for product in all_products().values() if product.target_type == "Tenant"} == {
         "CDS_DB_CAPACITY",
         "CRMSTORAGE",
         "SHAREPOINTSTORAGE",
@@ -119,8 +117,7 @@ def test_a_legacy_offer_gives_the_product_it_gave_when_recorded() -> None:
         return
     with OFFERS.open(encoding="utf-8") as lines:
         recorded = {
-            row["Offer_Id"].lower(): (row["Product_Id"].lower(), row["Offer_Name"])
-            for row in csv.DictReader(lines)
+            row["Offer_Id"].lower(): (row["Product_Id"].lower(), row["Offer_Name"]) for row in csv.DictReader(lines)
         }
     for product in all_products().values():
         if product.legacy_offer is not None:

@@ -98,12 +98,8 @@ class TestContoso:
     def test_thirty_people_are_active_and_three_deleted(self, contoso: Customer) -> None:
         assert (len(active(contoso)), len(contoso.users)) == (30, 33)
 
-    def test_the_holders_of_the_product_without_a_unit_left_are_plain(
-        self, contoso: Customer, world: World
-    ) -> None:
-        power_bi = next(
-            product for product in world.products.values() if product.part_number == "POWER_BI_PRO"
-        )
+    def test_the_holders_of_the_product_without_a_unit_left_are_plain(self, contoso: Customer, world: World) -> None:
+        power_bi = next(product for product in world.products.values() if product.part_number == "POWER_BI_PRO")
         holders = [user for user in active(contoso) if power_bi.id in user.licenses]
 
         assert len(holders) == 5
@@ -160,9 +156,7 @@ class TestContoso:
         johanna = someone(contoso, "Johanna Lorenz")
 
         assert len(johanna.licenses) == 5
-        assert johanna.licenses["6fd2c87f-b296-42f0-b197-1e91e994b900"] == {
-            "a23b959c-7ce8-4e57-9140-b90eb88a9e97"
-        }
+        assert johanna.licenses["6fd2c87f-b296-42f0-b197-1e91e994b900"] == {"a23b959c-7ce8-4e57-9140-b90eb88a9e97"}
 
     def test_people_were_deleted_1_29_9_and_31_days_ago(self, contoso: Customer) -> None:
         deleted = [user for user in contoso.users.values() if user.deleted_at is not None]
@@ -223,9 +217,7 @@ class TestOtherNamedTenants:
             ("nce", "failed"),
         ]
 
-    def test_fabrikam_has_a_subscription_named_like_a_product_that_it_does_not_give(
-        self, world: World
-    ) -> None:
+    def test_fabrikam_has_a_subscription_named_like_a_product_that_it_does_not_give(self, world: World) -> None:
         fabrikam = named(world, "Fabrikam")
         misleading = next(each for each in fabrikam.subscriptions.values() if each.kind == "legacy")
 

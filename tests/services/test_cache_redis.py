@@ -270,9 +270,7 @@ async def test_a_cluster_is_one_cache_with_each_tenants_keys_in_one_slot():
         for port, bus_port in zip(ports, bus_ports, strict=True):
             (folder / str(port)).mkdir()
             own = ["--port", str(port), "--cluster-port", str(bus_port), "--dir", str(folder / str(port))]
-            servers.enter_context(
-                running(*own, "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--save", "")
-            )
+            servers.enter_context(running(*own, "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--save", ""))
         clients = [servers.enter_context(Redis(port=port)) for port in ports]
         for number, client in enumerate(clients):
             wait_until_it_answers(client)

@@ -69,10 +69,7 @@ def test_what_is_no_lower_case_guid_is_never_readable_in_a_key():
 
 
 def test_an_id_with_a_line_break_after_a_guid_is_no_guid():
-    assert (
-        lookups.CUSTOMER.key(TENANT + "\n")
-        == "{" + sha256(f"{TENANT}\n".encode()).hexdigest() + "}:customer:"
-    )
+    assert lookups.CUSTOMER.key(TENANT + "\n") == "{" + sha256(f"{TENANT}\n".encode()).hexdigest() + "}:customer:"
 
 
 def test_every_key_begins_with_the_format_and_the_namespace():

@@ -43,7 +43,5 @@ def test_an_unknown_role_is_not_privileged() -> None:
 
 
 def test_every_privileged_role_is_a_lower_case_guid() -> None:
-    assert all(
-        re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", role_id) for role_id in PRIVILEGED_ROLES
-    )
+    assert all(re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", role_id) for role_id in PRIVILEGED_ROLES)
     assert len(PRIVILEGED_ROLES) == 32

@@ -1,0 +1,59 @@
+"""Finding people past the cache: what a change decides on is read fresh, always."""
+
+from __future__ import annotations
+
+from services.cache import LookupCache
+from services.errors import NotFound, TenantNotFound
+from services.lookups import ACTIVE_USERS, USER
+from services.models import User, UserRef, UserStatus
+from services.outcomes import Field, Problem, ProblemCode, Refusal
+from services.partner_center.client import PartnerCenterClient
+
+
+async def find_user(partner_center: PartnerCenterClient, ref: UserRef) -> User | None:
+    """The user as Partner Center has it now, active or deleted; None where there is none."""
+    try:
+        return await partner_center.get_user(ref)
+    except TenantNotFound:
+        return None
+    except NotFound:
+        return await find_deleted_user(partner_center, ref)
+
+
+async def find_deleted_user(partner_center: PartnerCenterClient, ref: UserRef) -> User | None:
+    """The deleted user as Partner Center lists it now, purged late or not."""
+    try:
+        deleted = await partner_center.list_users(ref.tenant_id, UserStatus.DELETED)
+    except TenantNotFound:
+        return None
+    return next((user for user in deleted if user.microsoft_id == ref.user_id), None)
+
+
+async def require_active_user(partner_center: PartnerCenterClient, ref: UserRef, field: Field) -> User:
+    """The active user; refuses a change to one that is deleted, or is not there."""
+    user = await find_user(partner_center, ref)
+    if user is None:
+        raise Refusal(Problem(code=ProblemCode.NOT_FOUND, message="There is no such user.", field=field))
+    if user.status is UserStatus.DELETED:
+        message = f"{user.display_name} is deleted and can only be restored."
+        raise Refusal(Problem(code=ProblemCode.USER_DELETED, message=message, field=field))
+    return user
+
+
+async def known_user(cache: LookupCache, ref: UserRef) -> User | None:
+    """The active user from the cache, by itself or in its tenant's list, as far as that is fresh."""
+    [kept] = await cache.get_many(USER, [ref])
+    if kept is not None:
+        return kept.value if kept.value.status is UserStatus.ACTIVE else None
+    [listed] = await cache.get_many(ACTIVE_USERS, [ref.tenant_id])
+    users = listed.value if listed is not None else []
+    return next((user for user in users if user.microsoft_id == ref.user_id), None)
+
+
+async def find_holder(partner_center: PartnerCenterClient, tenant_id: str, name: str) -> User | None:
+    """The active user who has the sign-in name now; Partner Center has no search, so all are listed."""
+    wanted = name.casefold()
+    for user in await partner_center.list_users(tenant_id, UserStatus.ACTIVE):
+        if user.user_principal_name.casefold() == wanted:
+            return user
+    return None
