@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         help="print a caller's token for a gateway over a sandbox",
         description="Prints a bearer token signed by the sandbox's issuer. Nothing needs to run.",
     )
-    token.add_argument("--kind", choices=KINDS, required=True, metavar="KIND", help=", ".join(KINDS))
+    token.add_argument("--kind", type=_kind, required=True, metavar="KIND", help=", ".join(KINDS))
     token.add_argument("--reseller-id", type=_guid, metavar="GUID", help="needed for a reseller")
     token.add_argument(
         "--tenant-id",
@@ -249,6 +249,12 @@ def _number(text: str, at_least: int, at_most: int) -> int:
     if not text.isascii() or not text.isdigit() or not at_least <= int(text) <= at_most:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number between {at_least} and {at_most}")
     return int(text)
+
+
+def _kind(text: str) -> str:
+    if text not in KINDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(KINDS)}")
+    return text
 
 
 def _guid(text: str) -> str:

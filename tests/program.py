@@ -14,7 +14,7 @@ from typing import IO
 import pytest
 
 ROOT = Path(__file__).parents[1]
-WAIT_SECONDS = 20
+WAIT_SECONDS = 60
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:

@@ -28,6 +28,10 @@ def free_port() -> int:
         return port
 
 
+def taken_message(port: int, option: str) -> str:
+    return f"gateway: Port {port} on 127.0.0.1 is taken by another program. Choose another with {option}.\n"
+
+
 # ── help ─────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -132,20 +136,16 @@ def test_a_taken_port_is_named_and_nothing_is_said_to_listen():
         answer = run("serve", "--sandbox", "--port", str(port), "--sandbox-port", "0")
 
     assert (answer.returncode, answer.stdout) == (1, "")
-    assert (
-        answer.stderr == f"gateway: Port {port} on 127.0.0.1 is taken by another program. Choose another with --port.\n"
-    )
+    assert answer.stderr == taken_message(port, "--port")
 
 
-def test_a_taken_port_of_the_sandbox_is_replaced_unless_it_was_asked_for():
+def test_a_port_that_was_asked_for_the_sandbox_and_is_taken_is_named():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         answer = run("serve", "--sandbox", "--port", "0", "--sandbox-port", str(port))
 
     assert (answer.returncode, answer.stdout) == (1, "")
-    assert answer.stderr == (
-        f"gateway: Port {port} on 127.0.0.1 is taken by another program. Choose another with --sandbox-port.\n"
-    )
+    assert answer.stderr == taken_message(port, "--sandbox-port")
 
 
 def test_an_address_of_another_machine_is_named():
@@ -200,9 +200,7 @@ def test_a_taken_port_of_the_sandbox_alone_is_named():
         answer = run("sandbox", "--port", str(port))
 
     assert (answer.returncode, answer.stdout) == (1, "")
-    assert (
-        answer.stderr == f"gateway: Port {port} on 127.0.0.1 is taken by another program. Choose another with --port.\n"
-    )
+    assert answer.stderr == taken_message(port, "--port")
 
 
 # ── schema ───────────────────────────────────────────────────────────────────────────────────────
@@ -243,10 +241,9 @@ def test_a_token_carries_every_permission_unless_told_otherwise_and_may_have_end
     assert isinstance(partner["exp"], int)
     assert partner["exp"] < datetime.now(UTC).timestamp() - 50
 
-    narrowed = run(
-        "token", "--kind", "partner", "--tenant-id", TENANT, "--tenant-id", TENANT[::-1], "--permissions", ""
-    )
-    assert narrowed.returncode == 2  # the second is no GUID
+    narrowed = claims_of(run("token", "--kind", "partner", "--tenant-id", TENANT, "--permissions", "").stdout)
+    assert narrowed["tenant_ids"] == [TENANT]
+    assert narrowed["permissions"] == []
 
 
 @pytest.mark.parametrize(
@@ -263,19 +260,11 @@ def test_a_token_carries_every_permission_unless_told_otherwise_and_may_have_end
             "argument --permissions: 'FLY' is none of READ, WRITE_USERS, WRITE_LICENSES, WRITE_ROLES, "
             "RESET_PASSWORDS, DELETE_USERS, MANAGE_ADMINS, READ_AUDIT",
         ),
-        (
-            ["--kind", "admin"],
-            "argument --kind: invalid choice: 'admin' (choose from 'partner', 'reseller', 'direct-customer')",
-        ),
+        (["--kind", "admin"], "argument --kind: 'admin' is none of partner, reseller, direct-customer"),
     ],
 )
 def test_a_token_that_would_be_of_no_use_is_a_usage_error(arguments, message):
     answer = run("token", *arguments)
 
     assert (answer.returncode, answer.stdout) == (2, "")
-    assert (
-        answer.stderr.splitlines()[-1].replace(
-            "choose from partner, reseller, direct-customer", "choose from 'partner', 'reseller', 'direct-customer'"
-        )
-        == f"gateway token: error: {message}"
-    )
+    assert answer.stderr.splitlines()[-1] == f"gateway token: error: {message}"
