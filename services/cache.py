@@ -152,15 +152,15 @@ class MemoryCache:
             self.size_bytes -= entry.size_bytes
 
 
-def connect_cache(url: str | None, namespace: str) -> LookupCache:
-    """Gives the cache at an address, or one in this process where there is none. Nothing is opened yet.
+def connect_cache(url: str | None, namespace: str, *, max_bytes: int = MEMORY_BYTES) -> LookupCache:
+    """Gives the cache at an address, or one of `max_bytes` in this process where there is none. Nothing is opened yet.
 
     Addresses: `redis://`, `rediss://`, `unix://`, `redis+cluster://host:port,host:port` and
     `redis+sentinel://host:port,host:port/service`. ValueError for any other, without repeating it, since it
     may hold a password.
     """
     if url is None:
-        return MemoryCache()
+        return MemoryCache(max_bytes=max_bytes)
     from services.cache_redis import connect_redis  # half a second, in vain where there is no Redis
 
     return connect_redis(url, namespace)

@@ -7,6 +7,7 @@ the sandbox's answer with the same JSON type. Members that are null in it may be
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,12 @@ OTHER_STATUS = {"user-create": 201}
 RECORDED = [name for name in REQUESTS if (RECORDINGS / f"{name}.json").exists()]
 
 
-@pytest.mark.parametrize("name", RECORDED)
+def for_each(names: list[str]) -> Callable[[Any], Any]:
+    """One test a name. Without the folder there is no test at all: pytest would call an empty list a skip."""
+    return pytest.mark.parametrize("name", names) if names else lambda test: None
+
+
+@for_each(RECORDED)
 async def test_an_answer_has_the_members_and_types_of_the_recorded_one(name: str, client: httpx.AsyncClient) -> None:
     recorded = json.loads((RECORDINGS / f"{name}.json").read_text())["response"]
     method, path, body = REQUESTS[name]
