@@ -20,7 +20,7 @@ LONGEST_LIST = 100
 async def filtered(info: Info, tenant_id: str, users: Sequence[User], wanted: UserFilter) -> list[User]:
     """The users of one tenant for whom every part of the filter holds; `check_filter` has let it pass."""
     left = [user for user in users if _matches(info, user, wanted)]
-    if wanted.role_ids is not None:
+    if wanted.role_ids is not None and left:
         members = [_members(info, RoleRef(tenant_id, role_id)) for role_id in wanted.role_ids]
         holders = {user_id for user_ids in await asyncio.gather(*members) for user_id in user_ids}
         left = [user for user in left if user.status is UserStatus.ACTIVE and user.microsoft_id in holders]
