@@ -6,7 +6,7 @@ said to be not asked. Only reads are made. Neither secrets nor texts of others a
 
 from __future__ import annotations
 
-import asyncio
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from functools import partial
 from typing import TextIO
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import urlsplit
 
 import aiosmtplib
 import httpx
@@ -30,6 +30,7 @@ from services.partner_center.refresh_tokens import FileRefreshTokens, MemoryRefr
 from services.partner_center.tokens import PartnerCredentials, TokenSource
 from services.partner_center.transport import Transport
 from services.secret import Secret
+from services.smtp import SmtpServer, explain
 
 MAIL_SECONDS = 10.0
 SIGN_IN_ADVICE = {
@@ -43,6 +44,15 @@ SIGN_IN_ADVICE = {
 }
 """What Microsoft's numbers say, and the setting that mends it.
 Source: learn.microsoft.com/entra/identity-platform/reference-error-codes"""
+
+
+MAIL_ADVICE = {
+    "unreachable": "It cannot be reached",
+    "encryption": "Its certificate or encryption cannot be trusted",
+    "sign_in": "It refuses the user or the password",
+    "protocol": "It cannot do what the address asks for, such as encryption or signing in",
+    "busy": "It is busy",
+}
 
 
 class Outcome(Enum):
@@ -62,12 +72,14 @@ class Line:
 
 
 async def check(settings: Settings, out: TextIO) -> bool:
-    """Writes the lines, and gives whether nothing failed."""
-    others = [asyncio.create_task(each(settings)) for each in (check_redis, check_mail, check_issuer)]
-    lines = [*await check_partner_center(settings), *await asyncio.gather(*others)]
-    for line in lines:
-        print(line, file=out)
-    return all(line.outcome is not Outcome.FAILED for line in lines)
+    """Writes each line as soon as it is known, and gives whether nothing failed."""
+    whole = True
+    # One after the other: side by side they would hold each other up, and Redis is given a quarter of a second.
+    for part in (check_partner_center, check_redis, check_mail, check_issuer):
+        for line in await part(settings):
+            print(line, file=out, flush=True)
+            whole = whole and line.outcome is not Outcome.FAILED
+    return whole
 
 
 async def check_partner_center(settings: Settings) -> list[Line]:
@@ -109,22 +121,24 @@ async def check_partner_center(settings: Settings) -> list[Line]:
     return [sign_in, asked]
 
 
-async def check_redis(settings: Settings) -> Line:
+async def check_redis(settings: Settings) -> list[Line]:
     url = settings.redis_url
     if url is None:
-        return Line("Redis", Outcome.NOT_ASKED, "not configured: each process keeps its own cache")
-    return await _line("Redis", lambda: _ping(url), CacheUnavailable, _redis_failure)
+        return [Line("Redis", Outcome.NOT_ASKED, "not configured: each process keeps its own cache")]
+    return [await _line("Redis", lambda: _ping(url), CacheUnavailable, _redis_failure)]
 
 
-async def check_mail(settings: Settings) -> Line:
+async def check_mail(settings: Settings) -> list[Line]:
     url = settings.smtp_url
     if url is None:
-        return Line("Mail server", Outcome.NOT_ASKED, "not configured: no mail is sent")
-    return await _line("Mail server", lambda: _greet(url), (aiosmtplib.SMTPException, OSError), _mail_failure)
+        return [Line("Mail server", Outcome.NOT_ASKED, "not configured: no mail is sent")]
+    return [
+        await _line("Mail server", lambda: _greet(url), (aiosmtplib.SMTPException, OSError, ValueError), _mail_failure)
+    ]
 
 
-async def check_issuer(settings: Settings) -> Line:
-    return await _line("Issuer's keys", lambda: _fetch_keys(settings.auth_jwks_url), KeysUnavailable, _issuer_failure)
+async def check_issuer(settings: Settings) -> list[Line]:
+    return [await _line("Issuer's keys", lambda: _fetch_keys(settings.auth_jwks_url), KeysUnavailable, _issuer_failure)]
 
 
 async def _line(
@@ -190,42 +204,42 @@ async def _ping(url: Secret) -> str:
 
 
 def _redis_failure(error: Exception) -> str:
-    if isinstance(error.__cause__, AuthenticationError):
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, AuthenticationError):
+        cause = cause.__cause__ or cause.__context__  # redis wraps it in a plain ConnectionError
+    if cause is not None:
         return "It refuses the user or the password. See GATEWAY_REDIS_URL."
     return f"{error} Start it, or see GATEWAY_REDIS_URL."
 
 
 async def _greet(url: Secret) -> str:
-    parts = urlsplit(url.reveal())
-    client = _mail_client(parts)
-    await client.connect()  # greets, turns encryption on where it is offered, and signs in with a user
-    with suppress(aiosmtplib.SMTPException, OSError):
-        await client.quit()
-    return ", signed in" if parts.username else ""
-
-
-def _mail_client(parts: SplitResult) -> aiosmtplib.SMTP:
-    encrypted = parts.scheme == "smtps"
-    # A password goes over an open line to this machine only.
-    must_encrypt = bool(parts.username) and not encrypted and not is_loopback(parts.hostname)
-    return aiosmtplib.SMTP(
-        hostname=parts.hostname,
-        port=parts.port,
-        username=unquote(parts.username) if parts.username else None,
-        password=unquote(parts.password or "") if parts.username else None,
-        use_tls=encrypted,
-        start_tls=True if must_encrypt else None if not encrypted else False,
+    server = SmtpServer.at(url, own_name="localhost", tls=ssl.create_default_context())
+    # A password goes over an open line to this machine only, so elsewhere encryption is no matter of offer.
+    must_encrypt = server.user is not None and not server.encrypted and not is_loopback(server.host)
+    client = aiosmtplib.SMTP(
+        hostname=server.host,
+        port=server.port,
+        username=server.user,
+        password=server.password.reveal() if server.password else None,
+        use_tls=server.encrypted,
+        start_tls=False if server.encrypted else True if must_encrypt else None,
+        tls_context=server.tls,
         timeout=MAIL_SECONDS,
-        local_hostname="localhost",  # else the name is looked up, which can take long
+        local_hostname=server.own_name,
     )
+    try:
+        await client.connect()  # greets, turns encryption on where it is offered, and signs in with a user
+        with suppress(aiosmtplib.SMTPException, OSError):
+            await client.quit()
+    finally:
+        client.close()
+    return ", signed in" if server.user else ""
 
 
 def _mail_failure(error: Exception) -> str:
-    if isinstance(error, aiosmtplib.SMTPAuthenticationError):
-        return f"It refuses the user or the password (SMTP {error.code}). See GATEWAY_SMTP_URL."
-    if isinstance(error, aiosmtplib.SMTPResponseException):
-        return f"It answered {error.code} to the greeting. See GATEWAY_SMTP_URL."
-    return f"It cannot be reached ({type(error).__name__}). Start it, or see GATEWAY_SMTP_URL."
+    failure = explain(error, text_sent=False)
+    text = MAIL_ADVICE.get(failure.reason, "It refuses the greeting")
+    return f"{text}{f' (SMTP {failure.smtp_status})' if failure.smtp_status else ''}. See GATEWAY_SMTP_URL."
 
 
 async def _fetch_keys(url: str) -> str:
