@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from asyncio import SelectorEventLoop
 from asyncio.base_events import Server
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -136,7 +137,14 @@ def mail_server(
     if sign_in:
         more |= {"authenticator": _authenticate, "auth_require_tls": bool(starttls)}
     controller = _OnAnyPort(
-        server, hostname=HOST, port=0, ssl_context=smtps, tls_context=starttls, server_hostname="mx.test", **more
+        server,
+        hostname=HOST,
+        port=0,
+        loop=SelectorEventLoop(),  # whichever loop the test itself runs in
+        ssl_context=smtps,
+        tls_context=starttls,
+        server_hostname="mx.test",
+        **more,
     )
     controller.start()
     server.port = controller.port
