@@ -118,23 +118,23 @@ class Issuer:
 def issuer() -> Iterator[Issuer]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            issuer.requests.append(self.path)
-            time.sleep(issuer.delay_seconds)
-            self.send_response(issuer.status)
-            for name, value in issuer.headers.items():
+            published.requests.append(self.path)
+            time.sleep(published.delay_seconds)
+            self.send_response(published.status)
+            for name, value in published.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(issuer.body)))
+            self.send_header("Content-Length", str(len(published.body)))
             self.end_headers()
-            self.wfile.write(issuer.body)
+            self.wfile.write(published.body)
 
         def log_message(self, *arguments: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    issuer = Issuer(server)
+    published = Issuer(server)
     thread = Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    yield issuer
+    yield published
     server.shutdown()
     thread.join()
     server.server_close()
