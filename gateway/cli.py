@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sandbox = commands.add_parser(
         "sandbox",
-        help="run the Partner Center sandbox alone, and print the settings that reach it",
+        help="run the sandbox alone, and print the settings that reach it",
         description="Runs a stand-in for Partner Center and its token endpoint. Prints the settings that "
         "reach it, one a line, ready for a file .env.",
     )
