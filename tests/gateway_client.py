@@ -7,6 +7,7 @@ The real client, transport, token source and cache run; only the network between
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -50,6 +51,18 @@ class Gateway:
         return calls
 
 
+@asynccontextmanager
+async def running_gateway(sandbox: SandboxState, **settings: str) -> AsyncIterator[Gateway]:
+    """A gateway over that sandbox, with these settings by their environment variables."""
+    read = Settings.from_env(settings, sandbox=True).with_sandbox(connection_settings(SANDBOX_URL))
+    app = create_app(read, sandbox, http=httpx.ASGITransport(create_sandbox(sandbox)))
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8000", timeout=30) as http,
+    ):
+        yield Gateway(http, sandbox)
+
+
 @pytest.fixture
 def sandbox() -> SandboxState:
     """A sandbox with the named tenants, as at start."""
@@ -59,11 +72,5 @@ def sandbox() -> SandboxState:
 @pytest.fixture
 async def gateway(sandbox: SandboxState) -> AsyncIterator[Gateway]:
     """A gateway over that sandbox with an empty cache in memory; who asks without a token is the demo partner."""
-    settings = Settings.from_env({}, sandbox=True).with_sandbox(connection_settings(SANDBOX_URL))
-    upstream = httpx.ASGITransport(create_sandbox(sandbox))
-    app = create_app(settings, sandbox, http=upstream)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8000", timeout=30) as http,
-    ):
-        yield Gateway(http, sandbox)
+    async with running_gateway(sandbox) as running:
+        yield running

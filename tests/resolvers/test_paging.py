@@ -4,15 +4,10 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import timedelta
 
-import httpx
 import pytest
 
-from gateway.app import create_app
-from gateway.config import Settings
-from sandbox.app import create_app as create_sandbox
 from sandbox.people import person, stable_id
-from sandbox.settings import connection_settings
-from tests.gateway_client import CONTOSO, SANDBOX_URL, Gateway
+from tests.gateway_client import CONTOSO, running_gateway
 
 NORTHWIND = stable_id("tenant", "northwindtraders.onmicrosoft.com")
 
@@ -128,14 +123,9 @@ async def test_who_comes_or_goes_between_two_pages_neither_repeats_nor_hides_oth
 async def test_a_cursor_holds_in_a_new_process(gateway, sandbox):
     whole, _ = await walk(gateway, CONTOSO, 500)
     after = (await page(gateway, first=20))["pageInfo"]["endCursor"]
-    settings = Settings.from_env({}, sandbox=True).with_sandbox(connection_settings(SANDBOX_URL))
-    app = create_app(settings, sandbox, http=httpx.ASGITransport(create_sandbox(sandbox)))
 
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8000") as http,
-    ):
-        rest = await page(Gateway(http, sandbox), first=500, after=after)
+    async with running_gateway(sandbox) as another:
+        rest = await page(another, first=500, after=after)
 
     assert [edge["node"]["microsoftId"] for edge in rest["edges"]] == whole[20:]
 
