@@ -178,7 +178,7 @@ class SmtpMailer:
 
     def _fail(self, letter: _Letter, failure: MailFailure, *, tries: int) -> None:
         letter.tell(DeliveryStatus.FAILED, failure.message)
-        log.error("mail_failed", **_named(letter), **_why(failure), tries=tries)
+        log.warning("mail_failed", **_named(letter), **_why(failure), tries=tries)
 
 
 def _named(letter: _Letter) -> dict[str, str]:
