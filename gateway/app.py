@@ -24,6 +24,7 @@ from gateway.extensions import EXTENSIONS, GatewaySchema
 from gateway.graphiql_page import load_examples, static_mount
 from gateway.metrics import metrics
 from gateway.request_frame import RequestFrame
+from loaders.shared_reads import SharedReads
 from resolvers.context import ChangeServices
 from schema.build import build_schema
 from services.cache import CacheUnavailable, LookupCache, connect_cache
@@ -40,6 +41,7 @@ from services.password_changes import PasswordService
 from services.secret import Secret
 from services.stores import Stores, connect_stores
 from services.users import UserService
+from services.writes import DEFAULT_POLICY, WritePolicy
 
 if TYPE_CHECKING:
     from sandbox.state import SandboxState
@@ -48,17 +50,22 @@ log = structlog.get_logger("gateway")
 
 
 def create_app(
-    settings: Settings, sandbox: SandboxState | None = None, http: httpx.AsyncBaseTransport | None = None
+    settings: Settings,
+    sandbox: SandboxState | None = None,
+    http: httpx.AsyncBaseTransport | None = None,
+    writes: WritePolicy = DEFAULT_POLICY,
 ) -> Starlette:
     """Gives the application. With a sandbox's state, the sandbox's clock and control routes are used too;
-    the settings must already be aimed at it. `http` carries the calls to Microsoft, by default over the network."""
+    the settings must already be aimed at it. `http` carries the calls to Microsoft, by default over the network;
+    `writes` says how long a write waits whose answer was lost."""
     now = sandbox.clock.now if sandbox is not None else _utc_now
     wired: list[Collaborators] = []
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            wired.append(await _wire(settings, now, stack, http or _network(settings), in_sandbox=sandbox is not None))
+            network = http or _network(settings)
+            wired.append(await _wire(settings, now, stack, network, writes, in_sandbox=sandbox is not None))
             try:
                 yield
             finally:
@@ -99,6 +106,7 @@ async def _wire(
     now: Callable[[], datetime],
     stack: AsyncExitStack,
     http: httpx.AsyncBaseTransport,
+    writes: WritePolicy,
     *,
     in_sandbox: bool,
 ) -> Collaborators:
@@ -140,11 +148,14 @@ async def _wire(
     await stores.start()
     mailer = connect_mailer(settings.smtp_url, settings.mail_from)
     stack.push_async_callback(mailer.close)
-    changes = _change_services(partner_center, cache, stores, mailer, now)
+    changes = _change_services(partner_center, cache, stores, mailer, now, writes)
     stack.push_async_callback(changes.runner.close)
+    reads = SharedReads(cache)
+    stack.push_async_callback(reads.close)
     return Collaborators(
         partner_center=partner_center,
         cache=cache,
+        reads=reads,
         stores=stores,
         changes=changes,
         authenticator=build_authenticator(settings, now=now, sandbox=in_sandbox),
@@ -158,17 +169,18 @@ def _change_services(
     stores: Stores,
     mailer: Mailer,
     now: Callable[[], datetime],
+    writes: WritePolicy,
 ) -> ChangeServices:
     users = UserService(partner_center, stores.locks)
     licenses = LicenseService(partner_center, users, stores.locks)
     passwords = PasswordService(partner_center, mailer, stores.locks)
     return ChangeServices(
-        runner=ChangeRunner(cache, stores.audit, stores.idempotency, now),
+        runner=ChangeRunner(cache, stores.audit, stores.idempotency, now, policy=writes),
         users=users,
         licenses=licenses,
         deletions=DeletionService(partner_center, stores.deletions, stores.locks, now),
         passwords=passwords,
-        new_users=NewUserService(partner_center, users, licenses, passwords, mailer, stores.locks),
+        new_users=NewUserService(partner_center, users, licenses, passwords, mailer, stores.locks, now),
         audit=stores.audit,
         deletion_memory=stores.deletions,
     )

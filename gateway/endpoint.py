@@ -18,6 +18,7 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from gateway.authentication import AuthenticationError, Authenticator
 from gateway.graphiql_page import Example, graphiql_response
 from loaders.registry import build_loaders
+from loaders.shared_reads import SharedReads
 from resolvers.context import ChangeServices, GatewayContext
 from services.authorization import Caller
 from services.cache import LookupCache
@@ -34,6 +35,7 @@ class Collaborators:
 
     partner_center: PartnerCenterClient
     cache: LookupCache
+    reads: SharedReads
     authenticator: Authenticator
     now: Callable[[], datetime]
     changes: ChangeServices
@@ -76,7 +78,7 @@ class GraphQLEndpoint(GraphQL[GatewayContext, None]):
         caller: Caller = request.state.caller
         return GatewayContext(
             caller=caller,
-            loaders=build_loaders(wired.partner_center, wired.cache, _max_age_seconds(request)),
+            loaders=build_loaders(wired.partner_center, wired.reads, _max_age_seconds(request)),
             now=wired.now,
             max_page_size=self._max_page_size,
             request_id=request.state.request_id,

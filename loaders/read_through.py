@@ -9,9 +9,9 @@ from typing import Any, Generic, TypeVar
 
 from aiodataloader import DataLoader
 
-from services.cache import Kept, LookupCache
+from loaders.shared_reads import SharedReads
+from services.cache import Kept
 from services.lookups import Lookup
-from services.upstream_use import current_use
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -55,15 +55,15 @@ def _take_note(answer: asyncio.Future[Any]) -> None:
 class Reader:
     """The cache as one request sees it: nothing older than `max_age_seconds`, everything counted."""
 
-    def __init__(self, cache: LookupCache, max_age_seconds: float | None = None) -> None:
-        self._cache = cache
+    def __init__(self, reads: SharedReads, max_age_seconds: float | None = None) -> None:
+        self._reads = reads
         self._max_age_seconds = max_age_seconds
 
     async def at_hand(self, lookup: Lookup[K, V], keys: Sequence[K]) -> list[Kept[V] | None]:
         """What is kept for each key, in order. Counts nothing, and never asks Partner Center."""
         if self._max_age_seconds == 0:
             return [None] * len(keys)
-        kept = await self._cache.get_many(lookup, keys)
+        kept = [one.fresh() for one in await self._reads.cache.look_up(lookup, keys)]
         if self._max_age_seconds is None:
             return kept
         oldest = time.time() - self._max_age_seconds
@@ -76,18 +76,7 @@ class Reader:
         fetch: Callable[[Sequence[K]], Awaitable[list[V | Exception]]],
     ) -> list[V | Exception]:
         """One answer a key, in order: kept, else fetched and then kept. A failed key is its exception."""
-        kept = await self.at_hand(lookup, keys)
-        missing = [key for key, one in zip(keys, kept, strict=True) if one is None]
-        use = current_use()
-        use.cache_hits += len(keys) - len(missing)
-        use.cache_misses += len(missing)
-        if not missing:
-            return [one.value for one in kept if one is not None]
-        fetched = dict(zip(missing, await fetch(missing), strict=True))
-        found = {key: value for key, value in fetched.items() if not isinstance(value, Exception)}
-        if found:
-            await self._cache.store_many(lookup, found)
-        return [one.value if one is not None else fetched[key] for key, one in zip(keys, kept, strict=True)]
+        return await self._reads.read_many(lookup, keys, fetch, self._max_age_seconds)
 
 
 async def fetch_each(keys: Sequence[K], fetch: Callable[[K], Awaitable[V]]) -> list[V | Exception]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 from loaders import licenses, skus, tenants, users
 from loaders.read_through import Loader, Reader
-from services.cache import LookupCache
+from loaders.shared_reads import SharedReads
 from services.models import (
     Customer,
     DirectoryRole,
@@ -53,10 +53,10 @@ class Loaders:
 
 
 def build_loaders(
-    partner_center: PartnerCenterClient, cache: LookupCache, max_age_seconds: float | None = None
+    partner_center: PartnerCenterClient, reads: SharedReads, max_age_seconds: float | None = None
 ) -> Loaders:
     """Gives fresh loaders; call it inside the running loop. Nothing older than the age is taken from the cache."""
-    reader = Reader(cache, max_age_seconds)
+    reader = Reader(reads, max_age_seconds)
     deleted_users = users.deleted_users_by_tenant(partner_center, reader)
     roles = users.roles_by_tenant(partner_center, reader)
     members = users.members_by_role(partner_center, reader)

@@ -1,8 +1,12 @@
 """The cache that all replicas share: one MGET a batch, one pipeline of SETs with expiry.
 
-A value is JSON, `{"v":1,"at":<seconds>,"data":…}`, encoded from the models and decoded straight into them;
+A value is JSON, `{"v":2,"at":<seconds>,…,"data":…}`, encoded from the models and decoded straight into them;
 over 1 MiB it is compressed. What cannot be read is a miss and is deleted. Nothing here fails a request:
-trouble with Redis is logged, seldom, and counts as a miss. Only MGET, SET, UNLINK and SCAN, no scripts.
+trouble with Redis is logged, seldom, and counts as a miss; after five troubles in ten seconds Redis is left
+alone for five. No scripts: MGET, SET, INCR, DECR, PEXPIRE, UNLINK and SCAN.
+
+Beside the values stand, for each tenant and kind of change, its generation (see `services.cache`) and how many
+changes are under way; a process that died amid a change is waited for two minutes.
 """
 
 from __future__ import annotations
@@ -11,7 +15,9 @@ import asyncio
 import re
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any, Final, Generic, Literal, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -25,8 +31,18 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import BusyLoadingError, ConnectionError
 
-from services.cache import LARGEST_ENTRY_BYTES, CacheUnavailable, Kept, lifetime_seconds
-from services.lookups import K, Lookup, V, key_prefix
+from services.cache import (
+    LARGEST_ENTRY_BYTES,
+    NEVER,
+    UNCHANGING,
+    CacheUnavailable,
+    Generation,
+    Kept,
+    Looked,
+    new_generation,
+    times_of,
+)
+from services.lookups import K, Lookup, V, Volatile, key_prefix
 
 CONNECT_SECONDS: Final = 0.2
 OPERATION_SECONDS: Final = 0.25
@@ -45,9 +61,22 @@ _DELETED_AT_ONCE = 500
 T = TypeVar("T")
 
 
+GENERATION_SECONDS: Final = 2 * 86_400
+CHANGE_SECONDS: Final = 120
+CLAIM_SECONDS: Final = 5
+TROUBLES: Final = 5
+TROUBLE_SECONDS: Final = 10.0
+REST_SECONDS: Final = 5.0
+
+_Name = tuple[str, Volatile]
+
+
 class _Stored(msgspec.Struct, Generic[V]):
-    v: Literal[1]
+    v: Literal[2]
+    generation: str
     at: float
+    fresh: float
+    renew: float
     data: V
 
 
@@ -75,46 +104,138 @@ class RedisCache:
         self._slots = asyncio.Semaphore(CONNECTIONS)
         self._logged_at = float("-inf")
         self._unlogged = 0
+        self._troubles: deque[float] = deque(maxlen=TROUBLES)
+        self._resting_until = float("-inf")
+        self._unmarked: set[_Name] = set()
+        """Where a change could not be marked: read past the cache until it could."""
 
-    async def get_many(self, lookup: Lookup[K, V], keys: Sequence[K]) -> list[Kept[V] | None]:
+    async def look_up(self, lookup: Lookup[K, V], keys: Sequence[K]) -> list[Looked[V]]:
         if not keys:
             return []
+        places = [self._tenant_kind(lookup, key) for key in keys]
+        kinds = list(dict.fromkeys(place for place in places if place is not None))
+        await self._mark_late(kinds)
+        marks = [mark for kind in kinds for mark in (self._generation_name(kind), self._changing_name(kind))]
         names = [self._name(lookup, key) for key in keys]
-        found = await self._attempt("get", lambda: self._read(names))
+        found = await self._attempt("get", lambda: self._read([*marks, *names]))
         if found is None:
-            return [None] * len(keys)
-        answers = [raw if raw is None else await _decode(lookup.value_type, raw) for raw in found]
-        unreadable = [
-            name for name, raw, kept in zip(names, found, answers, strict=True) if raw is not None and kept is None
-        ]
+            return [Looked(None, NEVER)] * len(keys)
+        current = {kind: _text(found[2 * index]) for index, kind in enumerate(kinds)}
+        changing = {kind for index, kind in enumerate(kinds) if int(found[2 * index + 1] or 0) > 0}
+        changing |= self._unmarked.intersection(kinds)
+        for kind in [kind for kind, generation in current.items() if generation is None]:
+            current[kind] = await self._begin_generation(kind)
+        answers: list[Looked[V]] = []
+        unreadable = []
+        for name, raw, place in zip(names, found[len(marks) :], places, strict=True):
+            generation = UNCHANGING if place is None else current[place] or NEVER
+            stored = None if raw is None else await _decode(lookup.value_type, raw)
+            if raw is not None and stored is None:
+                unreadable.append(name)
+            holds = stored is not None and stored.generation == generation and place not in self._unmarked
+            kept = Kept(stored.data, stored.at, stored.fresh, stored.renew) if stored is not None and holds else None
+            answers.append(Looked(kept, NEVER if place in changing else generation))
         if unreadable:
             _log.warning("cache_value_unreadable", kind=lookup.kind, count=len(unreadable))
             await self._attempt("delete", lambda: self._delete(unreadable))
         return answers
 
-    async def store_many(self, lookup: Lookup[K, V], values: Mapping[K, V]) -> None:
-        if not values:
+    async def store_many(
+        self, lookup: Lookup[K, V], values: Mapping[K, V], generations: Mapping[K, Generation]
+    ) -> None:
+        now = time.time()
+        forms = []
+        for key, value in values.items():
+            generation = generations[key]
+            times = times_of(lookup, value, generation) if generation != NEVER else None
+            raw = None
+            if times is not None and times.kept:
+                fresh, renew = now + times.fresh, now + times.renew
+                raw = await self._encode(_Stored(2, generation, now, fresh, renew, value))
+            forms.append((self._name(lookup, key), raw, times))
+        if not forms:
             return
-        at = time.time()
-        forms = [
-            (self._name(lookup, key), await self._encode(at, value), lifetime_seconds(lookup, value))
-            for key, value in values.items()
-        ]
 
         async def write() -> None:
             pipeline = self._client.pipeline(transaction=False)
-            for name, raw, lifetime in forms:
-                if raw is None or not lifetime:  # too large, or not to be kept; what was kept before is out of date
+            for name, raw, times in forms:
+                if raw is not None and times is not None:
+                    pipeline.set(name, raw, px=max(1, round(times.kept * 1000)))
+                elif times is not None:  # too large, or not to be kept; what was kept before is out of date
                     pipeline.execute_command("UNLINK", name)
-                else:
-                    pipeline.set(name, raw, px=round(lifetime * 1000))
+                pipeline.execute_command("UNLINK", _claim_name(name))
             await pipeline.execute()
 
         await self._attempt("store", write)
 
-    async def forget(self, lookup: Lookup[K, V], *keys: K) -> None:
+    @asynccontextmanager
+    async def changing(self, tenant_id: str, kinds: Collection[Volatile]) -> AsyncIterator[None]:
+        names = [(tenant_id, kind) for kind in kinds]
+        await self._mark(names, +1)
+        try:
+            yield
+        finally:
+            await self._mark(names, -1)
+
+    async def claim(self, lookup: Lookup[K, V], keys: Sequence[K]) -> list[bool]:
+        async def take() -> list[bool]:
+            pipeline = self._client.pipeline(transaction=False)
+            for key in keys:
+                pipeline.set(_claim_name(self._name(lookup, key)), "1", nx=True, px=CLAIM_SECONDS * 1000)
+            return [bool(taken) for taken in await pipeline.execute()]
+
+        return await self._attempt("claim", take) or [True] * len(keys)
+
+    async def release(self, lookup: Lookup[K, V], keys: Sequence[K]) -> None:
         if keys:
-            await self._attempt("forget", lambda: self._delete([self._name(lookup, key) for key in keys]))
+            names = [_claim_name(self._name(lookup, key)) for key in keys]
+            await self._attempt("release", lambda: self._delete(names))
+
+    async def _begin_generation(self, kind: _Name) -> Generation | None:
+        """Gives the generation of a tenant that had none, or lost it; another reader may be quicker."""
+        begun = new_generation(changed=False)
+
+        async def begin() -> str | bytes | None:
+            name = self._generation_name(kind)
+            return await self._client.set(name, begun, nx=True, get=True, ex=GENERATION_SECONDS)  # type: ignore[return-value]  # with get=True it is the older value
+
+        trouble = object()
+        quicker = await self._attempt("begin generation", begin, otherwise=trouble)
+        return None if quicker is trouble else _text(quicker) or begun
+
+    async def _mark(self, names: Sequence[_Name], step: int) -> None:
+        """Begins a new generation, and counts the changes that are under way up or down."""
+
+        async def mark() -> bool:
+            pipeline = self._client.pipeline(transaction=False)
+            for name in names:
+                pipeline.set(self._generation_name(name), new_generation(changed=True), ex=GENERATION_SECONDS)
+                if step > 0:
+                    pipeline.incr(self._changing_name(name))
+                    pipeline.pexpire(self._changing_name(name), CHANGE_SECONDS * 1000)
+                elif step < 0:
+                    pipeline.decr(self._changing_name(name))
+            await pipeline.execute()
+            return True
+
+        if names and not await self._attempt("mark a change", mark, insist=True):
+            self._unmarked.update(names)
+
+    async def _mark_late(self, kinds: Sequence[_Name]) -> None:
+        """Marks changes that could not be marked when they were made: until then their tenants are read past."""
+        late = list(self._unmarked.intersection(kinds))
+        if late:
+            self._unmarked.difference_update(late)
+            await self._mark(late, 0)
+
+    def _tenant_kind(self, lookup: Lookup[K, V], key: K) -> _Name | None:
+        return None if lookup.volatile is None else (lookup.tenant_of(key), lookup.volatile)
+
+    def _generation_name(self, name: _Name) -> str:
+        return f"{self._prefix}{{{name[0]}}}:generation:{name[1].value}"
+
+    def _changing_name(self, name: _Name) -> str:
+        return f"{self._prefix}{{{name[0]}}}:changing:{name[1].value}"
 
     async def clear(self) -> None:
         async def delete_all() -> None:
@@ -141,9 +262,6 @@ class RedisCache:
         if self._on_close is not None:
             await self._on_close()
 
-    def look(self, lookup: Lookup[K, V], key: K) -> Kept[V] | None:
-        return None
-
     def _name(self, lookup: Lookup[K, V], key: K) -> str:
         return self._prefix + lookup.key(key)
 
@@ -160,22 +278,35 @@ class RedisCache:
             pipeline.execute_command("UNLINK", name)
         await pipeline.execute()
 
-    async def _encode(self, at: float, value: object) -> bytes | None:
-        raw = self._encoder.encode({"v": 1, "at": at, "data": value})
+    async def _encode(self, stored: _Stored[Any]) -> bytes | None:
+        raw = self._encoder.encode(stored)
         if len(raw) > LARGEST_ENTRY_BYTES:
             return None
         return raw if len(raw) <= COMPRESSED_OVER_BYTES else await asyncio.to_thread(zlib.compress, raw, 1)
 
     async def _attempt(
-        self, operation: str, do: Callable[[], Awaitable[T]], *, seconds: float = WHOLE_SECONDS
-    ) -> T | None:
-        """Gives what Redis answers, or None when there was trouble of any kind."""
+        self,
+        operation: str,
+        do: Callable[[], Awaitable[T]],
+        *,
+        seconds: float = WHOLE_SECONDS,
+        otherwise: Any = None,  # what the caller takes for trouble
+        insist: bool = False,
+    ) -> T | Any:
+        """Gives what Redis answers, or `otherwise` when there was trouble of any kind, or Redis is left alone."""
+        if time.monotonic() < self._resting_until and not insist:
+            return otherwise
         try:
             async with asyncio.timeout(seconds), self._slots:
                 return await do()
         except Exception as error:  # beside RedisError: OSError, the cluster's own, uvloop's RuntimeError
             self._tell(operation, error)
-            return None
+            now = time.monotonic()
+            self._troubles.append(now)
+            if len(self._troubles) == TROUBLES and now - self._troubles[0] < TROUBLE_SECONDS:
+                self._resting_until = now + REST_SECONDS
+                self._troubles.clear()
+            return otherwise
 
     def _tell(self, operation: str, error: Exception) -> None:
         now = time.monotonic()
@@ -193,14 +324,21 @@ class RedisCache:
         self._unlogged = 0
 
 
-async def _decode(value_type: type[V], raw: bytes | str) -> Kept[V] | None:
+def _claim_name(name: str) -> str:
+    return f"{name}:claim"
+
+
+def _text(raw: bytes | str | None) -> str | None:
+    return raw.decode() if isinstance(raw, bytes) else raw
+
+
+async def _decode(value_type: type[V], raw: bytes | str) -> _Stored[V] | None:
     try:
         if isinstance(raw, bytes) and not raw.startswith(b"{"):
             raw = await asyncio.to_thread(_decompress, raw)
-        stored = _decoder(value_type).decode(raw)  # type: ignore[arg-type]  # a type can be hashed
+        return _decoder(value_type).decode(raw)  # type: ignore[arg-type]  # a type can be hashed
     except (msgspec.DecodeError, zlib.error, ValueError):
         return None
-    return Kept(stored.data, stored.at)
 
 
 def _decompress(raw: bytes) -> bytes:

@@ -42,11 +42,11 @@ async def require_active_user(partner_center: PartnerCenterClient, ref: UserRef,
 
 async def known_user(cache: LookupCache, ref: UserRef) -> User | None:
     """The active user from the cache, by itself or in its tenant's list, as far as that is fresh."""
-    [kept] = await cache.get_many(USER, [ref])
-    if kept is not None:
+    [looked] = await cache.look_up(USER, [ref])
+    if kept := looked.fresh():
         return kept.value if kept.value.status is UserStatus.ACTIVE else None
-    [listed] = await cache.get_many(ACTIVE_USERS, [ref.tenant_id])
-    users = listed.value if listed is not None else []
+    [listed] = await cache.look_up(ACTIVE_USERS, [ref.tenant_id])
+    users = kept_list.value if (kept_list := listed.fresh()) else []
     return next((user for user in users if user.microsoft_id == ref.user_id), None)
 
 

@@ -1,6 +1,6 @@
 """Which facts of Partner Center are kept, under which key, for how long.
 
-A key is `gw:1:sandbox:<partner>:{<tenant>}:<kind>:<id>`: format, the cache's namespace, the look-up's part.
+A key is `gw:2:sandbox:<partner>:{<tenant>}:<kind>:<id>`: format, the cache's namespace, the look-up's part.
 The tenant stands in braces, so that one tenant's keys share a slot of a Redis cluster; for what belongs to
 the partner as a whole the braces are empty, which Redis reads as no tag. Ids are lower-case GUIDs, all else
 goes through SHA-256: no sign-in name, domain, search text or caller is ever readable in a key.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from hashlib import sha256
 from typing import Generic, Protocol, TypeVar
 
@@ -32,17 +33,27 @@ V = TypeVar("V")
 _K_contra = TypeVar("_K_contra", contravariant=True)
 _V_co = TypeVar("_V_co", covariant=True)
 
-KEY_FORMAT = "gw:1"
+KEY_FORMAT = "gw:2"
 """First part of every key. Raise the number when a kept form changes meaning without failing to decode."""
 
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
+class Volatile(Enum):
+    """What a change makes out of date: all look-ups of one tenant and one of these kinds at once."""
+
+    USERS = "users"
+    LICENSES = "licenses"
+    ROLES = "roles"
+
+
 @dataclass(frozen=True, slots=True)
 class Lookup(Generic[_K_contra, _V_co]):
-    """One question to Partner Center whose answers are kept for `fresh_seconds`, more or less a tenth.
+    """One question to Partner Center, and how long its answers are of use, more or less a tenth.
 
-    Two keys with the same tenant and id are one entry. Both are already in their one spelling: lower case.
+    Younger than `fresh_seconds` an answer is given at once; younger than `renew_seconds` it is given at once,
+    too, while it is asked for anew; younger than `stand_in_seconds` it is given where Partner Center does not
+    answer. Two keys with the same tenant and id are one entry. Both are already in their one spelling: lower case.
     """
 
     kind: str
@@ -50,8 +61,12 @@ class Lookup(Generic[_K_contra, _V_co]):
     fresh_seconds: int
     tenant_of: Callable[[_K_contra], str]
     id_of: Callable[[_K_contra], str]
+    renew_seconds: int = 0
+    stand_in_seconds: int = 0
     absent_seconds: int = 0
     """How long it is kept that there is nothing (None as the value); 0: that is never kept."""
+    volatile: Volatile | None = None
+    """Which changes make it out of date."""
 
     def key(self, key: _K_contra) -> str:
         """Gives what follows the namespace in the key."""
@@ -111,25 +126,48 @@ def _subscription(key: SubscriptionRef) -> str:
 # mypy has no way to say that a union is a type's value, so these are taken as they are.
 _SKU_ID: type[str | None] = str | None  # type: ignore[assignment]
 
-TENANTS: Lookup[object, list[Tenant]] = Lookup("tenants", list[Tenant], 300, _partner, _nothing)
-RESELLER_TENANTS: Lookup[str, list[Tenant]] = Lookup("reseller-tenants", list[Tenant], 300, _partner, _itself)
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+USERS, LICENSED, ROLED = Volatile.USERS, Volatile.LICENSES, Volatile.ROLES
+
+TENANTS: Lookup[object, list[Tenant]] = Lookup(
+    "tenants", list[Tenant], 300, _partner, _nothing, renew_seconds=15 * MINUTE, stand_in_seconds=DAY
+)
+RESELLER_TENANTS: Lookup[str, list[Tenant]] = Lookup(
+    "reseller-tenants", list[Tenant], 300, _partner, _itself, renew_seconds=15 * MINUTE, stand_in_seconds=DAY
+)
 TENANTS_BY_DOMAIN: Lookup[str, list[Tenant]] = Lookup("tenants-by-domain", list[Tenant], 300, _partner, _itself)
-CUSTOMER: Lookup[str, Customer] = Lookup("customer", Customer, 900, _itself, _nothing)
-DOMAINS: Lookup[str, list[str]] = Lookup("domains", list[str], 900, _itself, _nothing)
-ACTIVE_USERS: Lookup[str, list[User]] = Lookup("active-users", list[User], 60, _itself, _nothing)
-DELETED_USERS: Lookup[str, list[User]] = Lookup("deleted-users", list[User], 60, _itself, _nothing)
-USER: Lookup[UserRef, User] = Lookup("user", User, 30, _tenant, _user)
-LICENSES: Lookup[UserRef, list[License]] = Lookup("licenses", list[License], 60, _tenant, _user)
+CUSTOMER: Lookup[str, Customer] = Lookup(
+    "customer", Customer, 900, _itself, _nothing, renew_seconds=HOUR, stand_in_seconds=DAY
+)
+DOMAINS: Lookup[str, list[str]] = Lookup(
+    "domains", list[str], 900, _itself, _nothing, renew_seconds=HOUR, stand_in_seconds=DAY
+)
+ACTIVE_USERS: Lookup[str, list[User]] = Lookup(
+    "active-users", list[User], 60, _itself, _nothing, 2 * MINUTE, HOUR, volatile=USERS
+)
+DELETED_USERS: Lookup[str, list[User]] = Lookup(
+    "deleted-users", list[User], 60, _itself, _nothing, 2 * MINUTE, HOUR, volatile=USERS
+)
+USER: Lookup[UserRef, User] = Lookup("user", User, 30, _tenant, _user, MINUTE, HOUR, volatile=USERS)
+LICENSES: Lookup[UserRef, list[License]] = Lookup(
+    "licenses", list[License], 60, _tenant, _user, 2 * MINUTE, HOUR, volatile=LICENSED
+)
 SUBSCRIBED_SKUS: Lookup[str, list[SubscribedSku]] = Lookup(
-    "subscribed-skus", list[SubscribedSku], 30, _itself, _nothing
+    "subscribed-skus", list[SubscribedSku], 30, _itself, _nothing, MINUTE, HOUR, volatile=LICENSED
 )
 SUBSCRIPTIONS: Lookup[str, list[MicrosoftSubscription]] = Lookup(
-    "subscriptions", list[MicrosoftSubscription], 300, _itself, _nothing
+    "subscriptions", list[MicrosoftSubscription], 300, _itself, _nothing, 10 * MINUTE, DAY
 )
 PROVISIONED_SKU: Lookup[SubscriptionRef, str | None] = Lookup(
-    "provisioned-sku", _SKU_ID, 86_400, _tenant, _subscription, absent_seconds=300
+    "provisioned-sku", _SKU_ID, DAY, _tenant, _subscription, absent_seconds=300
 )
-CATALOG_SKU: Lookup[OfferKey, str | None] = Lookup("catalog-sku", _SKU_ID, 86_400, _partner, _offer, absent_seconds=300)
-ROLES: Lookup[str, list[DirectoryRole]] = Lookup("roles", list[DirectoryRole], 3600, _itself, _nothing)
-USER_ROLES: Lookup[UserRef, list[DirectoryRole]] = Lookup("user-roles", list[DirectoryRole], 60, _tenant, _user)
-ROLE_MEMBERS: Lookup[RoleRef, list[str]] = Lookup("role-members", list[str], 60, _tenant, _role)
+CATALOG_SKU: Lookup[OfferKey, str | None] = Lookup("catalog-sku", _SKU_ID, DAY, _partner, _offer, absent_seconds=300)
+ROLES: Lookup[str, list[DirectoryRole]] = Lookup(
+    "roles", list[DirectoryRole], HOUR, _itself, _nothing, renew_seconds=DAY, stand_in_seconds=7 * DAY
+)
+USER_ROLES: Lookup[UserRef, list[DirectoryRole]] = Lookup(
+    "user-roles", list[DirectoryRole], 60, _tenant, _user, stand_in_seconds=15 * MINUTE, volatile=ROLED
+)
+ROLE_MEMBERS: Lookup[RoleRef, list[str]] = Lookup(
+    "role-members", list[str], 60, _tenant, _role, stand_in_seconds=15 * MINUTE, volatile=ROLED
+)

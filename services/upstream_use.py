@@ -15,6 +15,8 @@ class UpstreamUse:
     cache_misses: int = 0
     waited_seconds: float = 0.0
     throttled_seconds: float = 0.0
+    stale: set[tuple[str, object]] = field(default_factory=set)
+    """Kind and key of the look-ups for which an older copy stood in, because Microsoft did not answer."""
     write_correlation_ids: list[str] = field(default_factory=list)
     """The ids under which Microsoft logged what this request wrote, in order."""
 
