@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import strawberry
 import structlog
 from graphql import GraphQLError
-from strawberry.extensions import ParserCache, SchemaExtension, ValidationCache
+from strawberry.extensions import SchemaExtension
 from strawberry.types import ExecutionContext
 
 from gateway.error_answers import answer_of, is_internal
+from gateway.execution import LimitedSchema
 from resolvers.context import GatewayContext
 
 log = structlog.get_logger("gateway.operations")
-
-KEPT_DOCUMENTS = 256
 
 
 class Figures(SchemaExtension):
@@ -50,7 +48,7 @@ class ErrorAnswers(SchemaExtension):
             result.errors = [answer_of(error) for error in errors]  # type: ignore[union-attr]  # it has errors
 
 
-class GatewaySchema(strawberry.Schema):
+class GatewaySchema(LimitedSchema):
     """The schema as served. The stock log of errors holds lines of the document, so a password: ours does not."""
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
@@ -66,8 +64,6 @@ class GatewaySchema(strawberry.Schema):
 
 
 EXTENSIONS: list[Callable[[], SchemaExtension]] = [
-    lambda: ParserCache(maxsize=KEPT_DOCUMENTS),
-    lambda: ValidationCache(maxsize=KEPT_DOCUMENTS),
     Figures,
     ErrorAnswers,
 ]
