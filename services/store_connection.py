@@ -69,10 +69,10 @@ class StoreConnection:
             async with asyncio.timeout(seconds), self._slots:
                 for _ in range(TRIES - 1):
                     try:
-                        return await do()
+                        return await _or_cancelled(do)
                     except Exception:  # perhaps a stall: what must be kept is not given up at the first
                         await asyncio.sleep(PAUSE_SECONDS)
-                return await do()
+                return await _or_cancelled(do)
         except Exception as error:  # beside RedisError: OSError, the cluster's own, uvloop's RuntimeError
             self._tell(error)
             raise StoreUnavailable from error
@@ -143,6 +143,24 @@ class StoreConnection:
         if now - self._logged_at >= QUIET_SECONDS:
             self._logged_at = now
             _log.warning("store_unavailable", error=type(error).__name__, detail=str(error)[:200])
+
+
+async def _or_cancelled(do: Callable[[], Awaitable[T]]) -> T:
+    """Keeps a cancellation that the client loses: it sends with `asyncio.wait_for`, which before Python 3.12
+    gives the result where both come at the same moment; and a connection that is slow to close makes it a timeout.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    try:
+        answer = await do()
+    except Exception as error:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError from error
+        raise
+    if task.cancelling() > before:
+        raise asyncio.CancelledError
+    return answer
 
 
 def connect_redis_store(url: str, namespace: str) -> StoreConnection:

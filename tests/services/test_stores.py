@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -17,6 +17,7 @@ from services.idempotency import Done, New, Running, key_scope
 from services.locks import sku_lock
 from services.models import UserRef
 from services.secret import Secret
+from services.store_connection import connect_redis_store
 from services.store_errors import LockTimeout
 from services.stores import Stores, connect_stores
 from tests.redis_server import free_ports, running, running_on_socket, server_folder, wait_until_it_answers
@@ -93,6 +94,29 @@ async def test_a_redis_user_without_scripts_and_admin_commands_is_enough():
         with Redis.from_url(url) as client:
             assert client.keys() == []
         await stores.close()
+
+
+@pytest.mark.parametrize("instead", ["an answer", "a timeout"])
+async def test_a_cancellation_that_the_client_loses_is_kept(instead):
+    connection = connect_redis_store("unix:///nowhere/s", NAMESPACE)
+    tries = []
+
+    async def lose() -> str:
+        tries.append(1)
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        if instead == "a timeout":
+            raise TimeoutError
+        return instead
+
+    task = asyncio.create_task(connection.run(lose))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait([task], timeout=1)
+    await connection.close()
+
+    assert task.cancelled()
+    assert tries == [1]
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
