@@ -88,8 +88,44 @@ class Settings:
     max_page_size: Annotated[int, values.whole_number(1, 10_000)] = 500
     max_cost_nodes: Annotated[int, values.whole_number(1, 10_000_000)] = 10_000
     max_cost_calls: Annotated[int, values.whole_number(1, 1_000_000)] = 5_000
+    max_query_bytes: Annotated[int, values.whole_number(256, 16 * 1024**2)] = 64 * 1024
+    max_tokens: Annotated[int, values.whole_number(10, 1_000_000)] = 2_000
+    max_operations: Annotated[int, values.whole_number(1, 1_000)] = 10
+    max_variables: Annotated[int, values.whole_number(0, 10_000)] = 100
+    max_fragments: Annotated[int, values.whole_number(0, 10_000)] = 50
+    max_depth: Annotated[int, values.whole_number(1, 100)] = 15
+    max_levels: Annotated[int, values.whole_number(1, 150)] = 40
+    max_aliases: Annotated[int, values.whole_number(0, 10_000)] = 20
+    max_mutation_fields: Annotated[int, values.whole_number(1, 1_000)] = 5
+    max_fields: Annotated[int, values.whole_number(1, 1_000_000)] = 2_000
+    max_repeats: Annotated[int, values.whole_number(1, 10_000)] = 20
+    max_directives: Annotated[int, values.whole_number(0, 10_000)] = 50
+    max_directives_per_node: Annotated[int, values.whole_number(0, 1_000)] = 5
+    max_list_items: Annotated[int, values.whole_number(1, 100_000)] = 100
+    max_text_characters: Annotated[int, values.whole_number(1, 1_000_000)] = 256
+    max_id_characters: Annotated[int, values.whole_number(36, 1_000_000)] = 512
+    max_validation_errors: Annotated[int, values.whole_number(1, 1_000)] = 10
+    max_remembered_documents: Annotated[int, values.whole_number(0, 100_000)] = 256
+    max_remembered_document_bytes: Annotated[int, values.whole_number(0, 1024**2)] = 8 * 1024
+    query_timeout_seconds: Annotated[float, values.seconds(0.1, 600)] = 30.0
+    mutation_timeout_seconds: Annotated[float, values.seconds(1, 600)] = 90.0
+
+    max_body_bytes: Annotated[int, values.whole_number(1024, 64 * 1024**2)] = 1024**2
+    max_json_depth: Annotated[int, values.whole_number(4, 256)] = 32
+    max_url_bytes: Annotated[int, values.whole_number(256, 64 * 1024)] = 8 * 1024
+    max_header_lines: Annotated[int, values.whole_number(10, 1_000)] = 100
+    max_header_bytes: Annotated[int, values.whole_number(1024, 1024**2)] = 32 * 1024
+    head_timeout_seconds: Annotated[float, values.seconds(0.1, 300)] = 10.0
+    body_timeout_seconds: Annotated[float, values.seconds(0.1, 300)] = 10.0
+    keep_alive_seconds: Annotated[float, values.seconds(1, 600)] = 5.0
+    websocket_message_bytes: Annotated[int, values.whole_number(1024, 16 * 1024**2)] = 64 * 1024
+    websocket_init_timeout_seconds: Annotated[float, values.seconds(0.1, 300)] = 10.0
+    max_socket_operations: Annotated[int, values.whole_number(1, 1_000)] = 20
+    max_caller_sockets: Annotated[int, values.whole_number(1, 10_000)] = 10
+
     cors_origins: Annotated[tuple[str, ...], values.origins()] = ()
     trusted_documents: Annotated[Path | None, values.file_to_read()] = None
+    trusted_documents_max_age_seconds: Annotated[int, values.whole_number(0, 3600)] = 0
 
     log_level: Annotated[str, values.one_of("debug", "info", "warning", "error")] = "info"
     log_format: Annotated[Literal["json", "console"] | None, values.one_of("json", "console")] = None
