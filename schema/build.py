@@ -6,11 +6,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import strawberry
-from graphql import GraphQLInputObjectType, GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema, Undefined
+from graphql import (
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    Undefined,
+    is_introspection_type,
+)
 from strawberry.extensions import DisableIntrospection, SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 
 from schema.errors import ERROR_TYPES
+from schema.inputs import ARGUMENTS
 from schema.mutation import Mutation
 from schema.query import Query
 from schema.scalars import SCALARS
@@ -38,6 +46,7 @@ def build_schema(
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=not introspection),
     )
     _drop_null_defaults(schema._schema)
+    _describe_arguments(schema._schema)
     return schema
 
 
@@ -52,6 +61,15 @@ def _drop_null_defaults(schema: GraphQLSchema) -> None:
         for member in members:
             if member.default_value is None:
                 member.default_value = Undefined
+
+
+def _describe_arguments(schema: GraphQLSchema) -> None:
+    """An argument means the same wherever it stands; one without words in `ARGUMENTS` fails the build."""
+    for kind in schema.type_map.values():
+        if isinstance(kind, (GraphQLObjectType, GraphQLInterfaceType)) and not is_introspection_type(kind):
+            for field in kind.fields.values():
+                for name, argument in field.args.items():
+                    argument.description = argument.description or ARGUMENTS[name]
 
 
 def printed() -> str:

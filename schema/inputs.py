@@ -7,6 +7,19 @@ import strawberry
 from schema.enums import OrderDirection, ProductType, TenantOrderField, UserOrderField, UserStatus
 from schema.scalars import UUID, CountryCode
 
+ARGUMENTS = {
+    "id": "Global id of the object",
+    "ids": "Global ids of the objects; at most 100",
+    "by": "Which one is meant, said in exactly one way",
+    "first": "Items of the page at most, from 0 to the largest page of the gateway; null means the default",
+    "after": "Cursor of the item behind which the page begins; null means the beginning of the list",
+    "search": "Text to be found anywhere in the name or the domain, whatever its case and accents",
+    "orderBy": "Order of the list",
+    "filter": "What the list is narrowed to",
+    "input": "What is to be changed, and how",
+}
+"""Words for callers on the arguments of fields, by name."""
+
 
 @strawberry.input(one_of=True, description="How to name one tenant")
 class TenantBy:

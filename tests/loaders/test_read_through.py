@@ -21,7 +21,7 @@ async def test_keys_of_one_tick_are_asked_together_and_each_once():
 
     loader = Loader(batch)
 
-    assert await asyncio.gather(loader.load("a"), loader.load("b"), loader.load("a")) == ["A", "B", "A"]
+    assert await loader.load_many(["a", "b", "a"]) == ["A", "B", "A"]
     assert await loader.load_many(["b", "c"]) == ["B", "C"]
     assert asked == [["a", "b"], ["c"]]
 

@@ -34,7 +34,7 @@ UNLICENSED = [
 
 def kinds(calls):
     """How many calls there were of each kind, ids left out."""
-    counted = {}
+    counted: dict[str, int] = {}
     for call in calls:
         path = call.removeprefix("GET /v1/customers/")
         parts = path.partition("?")[0].split("/")[1:]
