@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from resolvers.context import Info
 from resolvers.license_changes import toggle
 from resolvers.outcomes import change_tenant, change_user
@@ -21,7 +23,7 @@ from services.new_users import NewUserRequest
 from services.outcomes import Outcome
 from services.password_changes import PasswordChoice
 from services.secret import Secret
-from services.users import UserEdit
+from services.users import UserEdit, forbidden_roles
 
 
 async def create_user(info: Info, input: CreateUserInput) -> Outcome:
@@ -39,8 +41,7 @@ async def create_user(info: Info, input: CreateUserInput) -> Outcome:
     )
 
     async def create(change: Change, tenant_id: str) -> Outcome:
-        tenant = await tenant_record(info, tenant_id)
-        return await info.context.changes.new_users.create(change, tenant, wanted)
+        return await info.context.changes.new_users.create(change, partial(tenant_record, info, tenant_id), wanted)
 
     return await change_tenant(info, "createUser", input, input.tenant_id, Permission.WRITE_USERS, create)
 
@@ -58,7 +59,9 @@ async def update_user(info: Info, input: UpdateUserInput) -> Outcome:
     async def update(change: Change, ref: UserRef) -> Outcome:
         return await info.context.changes.users.update(change, ref, edit)
 
-    return await change_user(info, "updateUser", input, input.id, Permission.WRITE_USERS, update)
+    permissions = [Permission.WRITE_USERS, *([] if input.role_ids is None else [Permission.WRITE_ROLES])]
+    forbidden = forbidden_roles(info.context.caller, input.role_ids or ())
+    return await change_user(info, "updateUser", input, input.id, permissions, update, forbidden)
 
 
 async def delete_user(info: Info, input: DeleteUserInput) -> Outcome:
@@ -77,9 +80,9 @@ async def restore_user(info: Info, input: RestoreUserInput) -> Outcome:
 
 async def reset_user_password(info: Info, input: ResetUserPasswordInput) -> Outcome:
     async def reset(change: Change, ref: UserRef) -> Outcome:
-        tenant = await tenant_record(info, ref.tenant_id)
         choice, send_to = _choice(input.password), list(input.send_password_to or ())
-        return await info.context.changes.passwords.reset(change, ref, choice, send_to, tenant.name)
+        find_tenant = partial(tenant_record, info, ref.tenant_id)
+        return await info.context.changes.passwords.reset(change, ref, choice, send_to, find_tenant)
 
     return await change_user(info, "resetUserPassword", input, input.id, Permission.RESET_PASSWORDS, reset)
 

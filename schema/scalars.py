@@ -16,6 +16,12 @@ CountryCode = NewType("CountryCode", str)
 EmailAddress = NewType("EmailAddress", str)
 
 LONGEST_ADDRESS = 254
+NOT_A_GUID = "Expected a GUID such as 6fd2c87f-b296-42f0-b197-1e91e994b900."
+NOT_A_COUNTRY = "Expected a country code of two letters (ISO 3166-1 alpha-2), such as GR."
+NOT_AN_ADDRESS = "Expected one e-mail address, such as ada@example.com."
+NOT_AN_INSTANT = "Expected an instant with its zone, such as 2026-03-09T08:00:00Z."
+WHAT_SCALARS_EXPECT = frozenset({NOT_A_GUID, NOT_A_COUNTRY, NOT_AN_ADDRESS, NOT_AN_INSTANT})
+"""Said of a value that cannot be used. They never repeat the value, which may be a password in the wrong place."""
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _UNWANTED_IN_ADDRESS = re.compile(r"[\s,;<>()\[\]\"]")
@@ -25,7 +31,7 @@ def parse_guid(value: object) -> UUID:
     """Takes a GUID in either case; gives it in lower case."""
     text = value.strip().lower() if isinstance(value, str) else ""
     if not _GUID.fullmatch(text):
-        raise GraphQLError("Expected a GUID such as 6fd2c87f-b296-42f0-b197-1e91e994b900.")
+        raise GraphQLError(NOT_A_GUID)
     return UUID(text)
 
 
@@ -33,7 +39,7 @@ def parse_country(value: object) -> CountryCode:
     """Takes two letters in either case; gives them in upper case. Whether the country exists is asked later."""
     text = value.strip().upper() if isinstance(value, str) else ""
     if not _COUNTRY.fullmatch(text):
-        raise GraphQLError("Expected a country code of two letters (ISO 3166-1 alpha-2), such as GR.")
+        raise GraphQLError(NOT_A_COUNTRY)
     return CountryCode(text)
 
 
@@ -44,7 +50,7 @@ def parse_address(value: object) -> EmailAddress:
             return EmailAddress(validate_email(value, check_deliverability=False).normalized)
         except EmailNotValidError:
             pass
-    raise GraphQLError("Expected one e-mail address, such as ada@example.com.")
+    raise GraphQLError(NOT_AN_ADDRESS)
 
 
 def parse_instant(value: object) -> datetime:
@@ -54,7 +60,7 @@ def parse_instant(value: object) -> datetime:
     except ValueError:
         instant = None
     if instant is None or instant.tzinfo is None:
-        raise GraphQLError("Expected an instant with its zone, such as 2026-03-09T08:00:00Z.")
+        raise GraphQLError(NOT_AN_INSTANT)
     return instant.astimezone(UTC)
 
 

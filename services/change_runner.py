@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -23,7 +23,7 @@ from services.idempotency import Claim, Done, IdempotencyStore, New, Reused, Run
 from services.outcomes import Field, Outcome, Problem, ProblemCode, Refusal
 from services.store_errors import StoreUnavailable
 from services.upstream_use import current_use
-from services.writes import OutcomeUnknown
+from services.writes import DEFAULT_POLICY, OutcomeUnknown, WritePolicy
 
 MUTATION_SECONDS = 90.0
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,126}[\x21-\x7e])?")
@@ -42,7 +42,7 @@ class ChangeRequest:
     action: str
     tenant_id: str
     user_id: str | None
-    given: Mapping[str, object]
+    given: Mapping[str, object] = field(repr=False)
     dry_run: bool
     idempotency_key: str | None
     request_id: str
@@ -58,12 +58,14 @@ class ChangeRunner:
         idempotency: IdempotencyStore,
         now: Callable[[], datetime],
         seconds: float = MUTATION_SECONDS,
+        policy: WritePolicy = DEFAULT_POLICY,
     ) -> None:
         self._cache = cache
         self._audit = audit
         self._idempotency = idempotency
         self._now = now
         self._seconds = seconds
+        self._policy = policy
         self._running: set[asyncio.Task[Outcome]] = set()
 
     async def run(self, request: ChangeRequest, work: Work) -> Outcome:
@@ -77,6 +79,7 @@ class ChangeRunner:
             scope=str(uuid4()),
             deadline=time.monotonic() + self._seconds,
             cache=self._cache,
+            policy=self._policy,
         )
         task = asyncio.create_task(self._keyed(request, change, work))
         self._running.add(task)

@@ -89,6 +89,7 @@ def _render(message: Message, form: str) -> str:
         user_principal_name=message.user_principal_name,
         must_change=message.must_change,
         created=message.created,
+        unconfirmed=message.unconfirmed,
         **password,
     )
 

@@ -54,6 +54,8 @@ class Message:
     """Whether the user chooses another password at the next sign-in."""
     created: bool
     """Whether the account is new; else its password was reset."""
+    unconfirmed: bool = False
+    """Whether Microsoft did not say that the password was set; the mail says so."""
 
     def __post_init__(self) -> None:
         if (self.password is not None) != (self.kind is DeliveryKind.PASSWORD):

@@ -7,7 +7,11 @@ answer lost            sent once more under the same id, to which Microsoft give
 other 5xx              read back, never sent again
 429                    waited for as long as the time allows, then sent under a new id
 409, under way         after 1, 2 and 4 seconds read back, and sent again under a new id
-any other 4xx          Microsoft's word: the change is refused; after a lost answer only if reading back agrees
+any other 4xx          Microsoft's word: the change is refused
+
+Once a request may have been applied, no later one goes out under a new id, and none of its failures is believed,
+before reading back has shown that the change is not there. What cannot be read back, such as a password, is sent
+once more under the same id after a lost answer or a 408, 502, 503 or 504, and is then unknown.
 
 Source: learn.microsoft.com/partner-center/developer/headers (a request id makes a repeat the same request).
 """
@@ -18,22 +22,35 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeVar
 
 import structlog
 
-from services.errors import Conflict, GatewayError, RefusedReason, SignInError, Throttled, UpstreamError
+from services.errors import Conflict, GatewayError, RefusedReason, SignInError, Throttled, Timeout, UpstreamError
 
 T = TypeVar("T")
 
-READ_BACK_WAITS_SECONDS = (0.0, 2.0, 4.0)
-CONFLICT_WAITS_SECONDS = (1.0, 2.0, 4.0)
-MOST_UNSENT = 2
-MOST_THROTTLED = 2
-_PASSING = frozenset({408, 502, 503, 504})
+LEAST_SECONDS: Final = 0.5
+"""With less time left no call is started."""
+_PASSING: Final = frozenset({408, 502, 503, 504})
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WritePolicy:
+    """How long a write waits, and so how often it is tried. Tests wait less."""
+
+    read_back_waits_seconds: tuple[float, ...] = (0.0, 2.0, 4.0)
+    """Before each look: Microsoft may show a change a little late."""
+    conflict_waits_seconds: tuple[float, ...] = (1.0, 2.0, 4.0)
+    unsent_waits_seconds: tuple[float, ...] = (0.25, 0.5)
+    """At most: of each a part by chance is waited, so that many writers do not come back at once."""
+    most_throttled: int = 2
+
+
+DEFAULT_POLICY: Final = WritePolicy()
 
 
 class OutcomeUnknown(GatewayError):
@@ -51,7 +68,7 @@ class NotApplied(UpstreamError):
     """A change was sent and, as was read afterwards, not made."""
 
     def __init__(self) -> None:
-        super().__init__("Microsoft did not make the change. Nothing was written; try again later.")
+        super().__init__("Microsoft did not make the change. Try again later.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,98 +82,155 @@ ReadBack = Callable[[], Awaitable[Applied[T] | None]]
 """Looks past the cache: Applied where the state asked for is there, None where it certainly is not."""
 
 
-async def cannot_be_read_back() -> None:
-    """The read-back of what nobody can read, such as a password."""
-    raise OutcomeUnknown
-
-
 async def write_once(
     send: Callable[[str], Awaitable[T]],
-    read_back: ReadBack[T],
+    read_back: ReadBack[T] | None,
     request_id: Callable[[int], str],
     deadline: float,
+    policy: WritePolicy = DEFAULT_POLICY,
 ) -> T:
     """Gives what the write gave. `request_id(n)` is the id of the n-th distinct request to Microsoft; `deadline`
-    is a time.monotonic() after which nothing is waited for.
+    is a time.monotonic() after which nothing is waited for. Without `read_back` nobody can read what was written.
 
     Raises OutcomeUnknown where it cannot be told whether it was done, and otherwise what stands in
     `services.errors`: then it was not done.
     """
-    request, unsent, throttled, conflicts, repeated_lost, retried_passing = 1, 0, 0, 0, False, False
-    while True:
+    return await _Write(send, read_back, request_id, deadline, policy).run()
+
+
+@dataclass(slots=True)
+class _Write(Generic[T]):
+    send: Callable[[str], Awaitable[T]]
+    read_back: ReadBack[T] | None
+    request_id: Callable[[int], str]
+    deadline: float
+    policy: WritePolicy
+    request: int = 1
+    maybe_applied: bool = False
+    """Whether an earlier request may have been applied, all that was read notwithstanding."""
+    unsent: list[float] = field(default_factory=list)
+    conflicts: list[float] = field(default_factory=list)
+    throttled: int = 0
+    repeated: bool = False
+    retried: bool = False
+
+    async def run(self) -> T:
+        self.unsent = list(self.policy.unsent_waits_seconds)
+        self.conflicts = list(self.policy.conflict_waits_seconds)
+        while True:
+            try:
+                return await self._send()
+            except UpstreamError as error:
+                found = await self._after(error)
+                if found is not None:
+                    return found.value
+
+    async def _send(self) -> T:
+        left = self.deadline - time.monotonic()
+        if left < LEAST_SECONDS:
+            raise Timeout("There was no time left to ask Microsoft.", sent=False)
         try:
-            return await send(request_id(request))
-        except SignInError:
-            raise
-        except UpstreamError as error:
-            if not error.sent:
-                unsent += 1
-                if unsent > MOST_UNSENT or not await _wait(0.25 * 2 ** (unsent - 1) * random.random(), deadline):
-                    raise
-                continue
-            if isinstance(error, Throttled):
-                throttled += 1
-                if throttled > MOST_THROTTLED or not await _wait(error.retry_after_seconds, deadline):
-                    raise
-                request += 1
-                continue
-            if isinstance(error, Conflict) and error.reason is RefusedReason.OTHER:
-                if conflicts == len(CONFLICT_WAITS_SECONDS):
-                    raise
-                waited = await _wait(CONFLICT_WAITS_SECONDS[conflicts], deadline)
-                conflicts += 1
-                if found := await _look(read_back):
-                    return found.value
-                if not waited:
-                    raise
-                request += 1
-                continue
-            if error.status is None or error.status < 300:
-                if not repeated_lost:
-                    repeated_lost = True
-                    continue
-                return await _settled(read_back, deadline)
-            if error.status in _PASSING and not retried_passing:
-                retried_passing = True
-                if found := await _settled_or_none(read_back, deadline):
-                    return found.value
-                request += 1
-                continue
-            if error.status >= 500 or error.status in _PASSING:
-                return await _settled(read_back, deadline)
-            # The request before may have been applied: then this refusal ("taken", "not found") is its echo.
-            if (repeated_lost or retried_passing) and (found := await _look(read_back)):
-                return found.value
-            raise
+            async with asyncio.timeout(left):
+                return await self.send(self.request_id(self.request))
+        except TimeoutError as error:
+            raise Timeout("Microsoft did not answer in time.") from error
 
+    async def _after(self, error: UpstreamError) -> Applied[T] | None:
+        """Gives what was found to be done, or None to send again; raises where this is the end."""
+        if isinstance(error, SignInError):
+            return await self._given_up(error)
+        if not error.sent:
+            if self.unsent and await self._wait(self.unsent.pop(0) * random.random()):
+                return None
+            return await self._given_up(error)
+        if isinstance(error, Throttled):
+            self.throttled += 1
+            if self.throttled <= self.policy.most_throttled and await self._wait(error.retry_after_seconds):
+                self.request += 0 if self.maybe_applied else 1
+                return None
+            return await self._given_up(error)
+        if isinstance(error, Conflict) and error.reason is RefusedReason.OTHER:
+            return await self._after_conflict(error)
+        if error.status is None or error.status < 300:
+            self.maybe_applied = True
+            if not self.repeated:
+                self.repeated = True
+                return None
+            return await self._settled()
+        if error.status in _PASSING and not self.retried:
+            return await self._after_passing()
+        if error.status >= 500 or error.status in _PASSING:
+            self.maybe_applied = True
+            return await self._settled()
+        # The request before may have been applied: then this refusal ("taken", "not found") is its echo.
+        return await self._given_up(error)
 
-async def _settled(read_back: ReadBack[T], deadline: float) -> T:
-    if found := await _settled_or_none(read_back, deadline):
-        return found.value
-    raise NotApplied
-
-
-async def _settled_or_none(read_back: ReadBack[T], deadline: float) -> Applied[T] | None:
-    """Reads back up to three times over six seconds: Microsoft may show a change a little late."""
-    for seconds in READ_BACK_WAITS_SECONDS:
-        if seconds and not await _wait(seconds, deadline):
-            raise OutcomeUnknown
-        if found := await _look(read_back):
+    async def _after_conflict(self, error: Conflict) -> Applied[T] | None:
+        if not self.conflicts:
+            return await self._given_up(error)
+        waited = await self._wait(self.conflicts.pop(0))
+        if self.read_back is None:
+            if not waited:
+                return await self._given_up(error)
+        elif found := await self._look(self.read_back):
             return found
-    return None
+        if not waited:
+            raise error
+        self.request += 0 if self.maybe_applied and self.read_back is None else 1
+        return None
 
+    async def _after_passing(self) -> Applied[T] | None:
+        self.maybe_applied = self.retried = True
+        if self.read_back is None:
+            return None
+        if found := await self._look_for_a_while(self.read_back):
+            return found
+        self.request += 1
+        return None
 
-async def _look(read_back: ReadBack[T]) -> Applied[T] | None:
-    try:
-        return await read_back()
-    except UpstreamError as error:
-        log.warning("read_back_failed", error_code=error.code)
-        raise OutcomeUnknown from error
+    async def _given_up(self, error: UpstreamError) -> Applied[T]:
+        """The last request changed nothing; one before it may have."""
+        if self.maybe_applied:
+            if self.read_back is None:
+                raise OutcomeUnknown from error
+            if found := await self._look_for_a_while(self.read_back):
+                return found
+        raise error
 
+    async def _settled(self) -> Applied[T]:
+        if self.read_back is None:
+            raise OutcomeUnknown
+        if found := await self._look_for_a_while(self.read_back):
+            return found
+        raise NotApplied
 
-async def _wait(seconds: float, deadline: float) -> bool:
-    """Waits, unless the time is over before: then at once False."""
-    if time.monotonic() + seconds > deadline:
-        return False
-    await asyncio.sleep(seconds)
-    return True
+    async def _look_for_a_while(self, read_back: ReadBack[T]) -> Applied[T] | None:
+        """Reads back, three times over six seconds; None only where the last look saw that it is not there."""
+        unseen: OutcomeUnknown | None = None
+        for seconds in self.policy.read_back_waits_seconds:
+            if seconds and not await self._wait(seconds):
+                raise OutcomeUnknown
+            try:
+                if found := await self._look(read_back):
+                    return found
+                unseen = None
+            except OutcomeUnknown as error:
+                unseen = error
+        if unseen is not None:
+            raise unseen
+        return None
+
+    async def _look(self, read_back: ReadBack[T]) -> Applied[T] | None:
+        try:
+            async with asyncio.timeout(max(0.0, self.deadline - time.monotonic())):
+                return await read_back()
+        except (UpstreamError, TimeoutError) as error:
+            log.warning("read_back_failed", error_code=getattr(error, "code", "TIMEOUT"))
+            raise OutcomeUnknown from error
+
+    async def _wait(self, seconds: float) -> bool:
+        """Waits, unless the time is over before: then at once False."""
+        if time.monotonic() + seconds > self.deadline:
+            return False
+        await asyncio.sleep(seconds)
+        return True

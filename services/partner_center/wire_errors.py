@@ -75,6 +75,7 @@ _REASONS: tuple[tuple[RefusedReason, re.Pattern[str]], ...] = tuple(
             r"password complexity|password does not comply|specified password"
             r"|password .{0,40}(banned|too (weak|short))",
         ),
+        (RefusedReason.DOMAIN, r"domain portion of the userPrincipalName|verified domain names"),
         (RefusedReason.DIRECTORY_SYNCED, r"on-premises mastered|Directory Sync objects"),
     )
 )
@@ -165,7 +166,13 @@ def read_error(
 
 
 def read_retry_after(headers: Mapping[str, str], now: datetime) -> float:
-    """Gives the seconds to wait; two where the header is absent or absurd.
+    """Gives the seconds to wait; two where the header is absent or absurd."""
+    seconds = find_retry_after(headers, now)
+    return DEFAULT_RETRY_AFTER_SECONDS if seconds is None else seconds
+
+
+def find_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Gives the seconds to wait; None where the header is absent or absurd.
 
     A date counts from the answer's own `Date`, since only the difference of one clock means anything.
     """
@@ -175,9 +182,9 @@ def read_retry_after(headers: Mapping[str, str], now: datetime) -> float:
     except ValueError:
         until = _read_http_date(text)
         if until is None:
-            return DEFAULT_RETRY_AFTER_SECONDS
+            return None
         seconds = (until - (_read_http_date(headers.get("Date", "")) or now)).total_seconds()
-    return seconds if 0 <= seconds <= LONGEST_RETRY_AFTER_SECONDS else DEFAULT_RETRY_AFTER_SECONDS
+    return seconds if 0 <= seconds <= LONGEST_RETRY_AFTER_SECONDS else None
 
 
 def _read_unauthorized(fault: Fault, reason_phrase: str, known: dict[str, Any]) -> UpstreamError:
