@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
+from resolvers.deletions import resolve_deletion_forecast
 from resolvers.licenses import (
     resolve_user_assigned_license_count,
     resolve_user_license_options,
@@ -60,9 +61,11 @@ class Deletion:
     deleted_at: datetime = strawberry.field(description="When the user was deleted, by Microsoft's record")
     restorable_until: datetime = strawberry.field(description="Deletion plus 30 days; at that moment it is over")
     days_left: int = strawberry.field(description="Whole days left, rounded down: 29 from a second after deletion")
-    forecast: list[RestoreForecastLine] | None = strawberry.field(
-        description="For each license held at deletion, whether a unit is free now. "
-        "Null where the licenses at deletion are not known"
+    forecast: list[RestoreForecastLine] | None = resolved_by(
+        resolve_deletion_forecast,
+        description="For each license held at deletion, whether a unit is free now. It warns, and forbids nothing. "
+        "Null where the licenses at deletion are not known: they are where this gateway deleted the user. "
+        "Costs a call a tenant",
     )
 
 

@@ -18,7 +18,7 @@ from services.audit import AuditLog, AuditOutcome, AuditRecord, new_record
 from services.authorization import Caller
 from services.cache import LookupCache
 from services.changes import Change, problem_of
-from services.errors import NotPermitted, UpstreamError
+from services.errors import NotFound, NotPermitted, UpstreamError
 from services.idempotency import Claim, Done, IdempotencyStore, New, Reused, Running, Unknown, key_scope
 from services.outcomes import Field, Outcome, Problem, ProblemCode, Refusal
 from services.store_errors import StoreUnavailable
@@ -32,6 +32,8 @@ _KEY_FIELD: Field = ("input", "idempotencyKey")
 log = structlog.get_logger(__name__)
 
 Work = Callable[[Change], Awaitable[Outcome]]
+Admission = Callable[[Change], Awaitable[None]]
+"""Raises Refusal where the caller may not ask for the change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,8 @@ class ChangeRequest:
     dry_run: bool
     idempotency_key: str | None
     request_id: str
+    field: Field | None = None
+    """The input field that names what is changed."""
 
 
 class ChangeRunner:
@@ -68,8 +72,11 @@ class ChangeRunner:
         self._policy = policy
         self._running: set[asyncio.Task[Outcome]] = set()
 
-    async def run(self, request: ChangeRequest, work: Work) -> Outcome:
-        """Gives what the change came to; whatever the caller can mend or has to know is among its problems."""
+    async def run(self, request: ChangeRequest, admit: Admission, work: Work) -> Outcome:
+        """Gives what the change came to; whatever the caller can mend or has to know is among its problems.
+
+        `admit` refuses whoever may not ask for the change at all, before its idempotency key is looked at.
+        """
         change = Change(
             caller=request.caller,
             action=request.action,
@@ -81,7 +88,7 @@ class ChangeRunner:
             cache=self._cache,
             policy=self._policy,
         )
-        task = asyncio.create_task(self._keyed(request, change, work))
+        task = asyncio.create_task(self._audited(request, change, admit, work))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
@@ -96,13 +103,47 @@ class ChangeRunner:
         if self._running:
             await asyncio.wait(self._running, timeout=seconds)
 
-    async def _keyed(self, request: ChangeRequest, change: Change, work: Work) -> Outcome:
+    async def _audited(self, request: ChangeRequest, change: Change, admit: Admission, work: Work) -> Outcome:
+        """Leaves one record of the change, however it ends; none of a dry run, nor of an answer given again."""
+        record = new_record(request.caller, request.tenant_id, request.action, at=self._now(), user_id=request.user_id)
+        change.before_first_write = lambda: self._audit.begin(_intended(record, change))
+        first = len(current_use().write_correlation_ids)
+        errors, state = ["CANCELLED"], AuditOutcome.FAILED
+        try:
+            outcome = await self._admitted(request, change, admit, work)
+            errors, state = [one.code.value for one in outcome.user_errors], _state(outcome, change)
+            return outcome
+        except Exception:
+            errors = ["INTERNAL"]
+            if change.applied:
+                state = AuditOutcome.UNKNOWN  # cut off by a defect of ours after something was sent
+            raise
+        finally:
+            if change.concerns_tenant and not request.dry_run and not change.replayed:
+                sent = tuple(current_use().write_correlation_ids[first:]) or (request.request_id,)
+                filled = _reached(record, change, errors)
+                await self._audit.complete(filled, state, filled.changes, sent)
+
+    async def _admitted(self, request: ChangeRequest, change: Change, admit: Admission, work: Work) -> Outcome:
+        async def refusing(_: Change) -> Outcome:
+            await admit(change)
+            return Outcome()
+
+        refused = await _attempt(request, change, refusing)
+        if refused.user_errors:
+            return refused
         key = request.idempotency_key
-        if key is None or request.dry_run:
-            return (await self._audited(request, change, work))[0]
-        if not _KEY.fullmatch(key):
+        if key is not None and not _KEY.fullmatch(key):
             message = "An idempotency key has 1 to 128 printable ASCII characters and no blank at its ends."
-            return _refused(Problem(code=ProblemCode.INVALID, message=message, field=_KEY_FIELD))
+            change.dry_run = True  # looks for whatever else is wrong, and writes nothing
+            outcome = await _attempt(request, change, work)
+            problem = Problem(code=ProblemCode.INVALID, message=message, field=_KEY_FIELD)
+            return _refused(problem, *outcome.user_errors)
+        if key is None or request.dry_run:
+            return await _attempt(request, change, work)
+        return await self._keyed(request, change, key, work)
+
+    async def _keyed(self, request: ChangeRequest, change: Change, key: str, work: Work) -> Outcome:
         scope = key_scope(request.caller.issuer, request.caller.subject, request.action, key)
         fingerprint = self._idempotency.fingerprint(request.given)
         try:
@@ -110,19 +151,20 @@ class ChangeRunner:
             if isinstance(claim, Running):
                 claim = await self._idempotency.wait_done(scope, fingerprint, timeout_seconds=change.seconds_left())
         except StoreUnavailable as error:
-            return _refused(problem_of(error, _KEY_FIELD))
+            return _refused(problem_of(error))
         lease = _lease_of(claim)
         if lease is None:
+            change.replayed = not isinstance(claim, Reused)
             return _without_running(claim)
         change.scope = scope
         change.resumed = isinstance(claim, Unknown) or (isinstance(claim, New) and claim.resumed)
         settled = False
         try:
             async with self._idempotency.renewing(scope, lease):
-                outcome, state = await self._audited(request, change, work)
-            if state is AuditOutcome.UNKNOWN:
+                outcome = await _attempt(request, change, work)
+            if _state(outcome, change) is AuditOutcome.UNKNOWN:
                 await self._idempotency.mark_unknown(scope, lease)
-            elif change.written or not outcome.user_errors:
+            elif _is_final(outcome, change):
                 await self._idempotency.finish(scope, lease, _as_json(outcome))
             else:
                 await self._idempotency.release(scope, lease)
@@ -132,43 +174,34 @@ class ChangeRunner:
             if not settled and not change.written:
                 await self._idempotency.release(scope, lease)
 
-    async def _audited(self, request: ChangeRequest, change: Change, work: Work) -> tuple[Outcome, AuditOutcome]:
-        if request.dry_run:
-            return await _attempt(change, work)
-        record = new_record(request.caller, request.tenant_id, request.action, at=self._now(), user_id=request.user_id)
-        change.before_first_write = lambda: self._audit.begin(_filled(record, change))
-        first = len(current_use().write_correlation_ids)
-        outcome, state = Outcome(), AuditOutcome.UNKNOWN if change.written else AuditOutcome.FAILED
-        try:
-            outcome, state = await _attempt(change, work)
-        finally:
-            if change.concerns_tenant:
-                filled = _filled(record, change)
-                sent = tuple(current_use().write_correlation_ids[first:]) or (request.request_id,)
-                changes = filled.changes | (
-                    {"errors": [one.code.value for one in outcome.user_errors]} if outcome.user_errors else {}
-                )
-                if change.written and state is AuditOutcome.FAILED and not outcome.user_errors:
-                    state = AuditOutcome.UNKNOWN  # it was cut off by a defect of ours after something was sent
-                await self._audit.complete(filled, state, changes, sent)
-        return outcome, state
 
-
-async def _attempt(change: Change, work: Work) -> tuple[Outcome, AuditOutcome]:
+async def _attempt(request: ChangeRequest, change: Change, work: Work) -> Outcome:
     try:
-        outcome = await work(change)
+        return await work(change)
     except Refusal as refusal:
-        outcome = _refused(*refusal.problems)
+        return _refused(*refusal.problems)
     except NotPermitted as error:
-        outcome = _refused(Problem(code=ProblemCode.NOT_PERMITTED, message=error.message))
+        return _refused(Problem(code=ProblemCode.NOT_PERMITTED, message=error.message))
     except (UpstreamError, OutcomeUnknown) as error:
-        outcome = _refused(problem_of(error))
+        field = request.field if isinstance(error, NotFound) else None
+        return _refused(problem_of(error, field, nothing_written=not change.applied))
+
+
+def _state(outcome: Outcome, change: Change) -> AuditOutcome:
     codes = {problem.code for problem in outcome.user_errors}
     if ProblemCode.OUTCOME_UNKNOWN in codes:
-        return outcome, AuditOutcome.UNKNOWN
+        return AuditOutcome.UNKNOWN
     if not codes:
-        return outcome, AuditOutcome.DONE
-    return outcome, AuditOutcome.FAILED if change.written else AuditOutcome.REFUSED
+        return AuditOutcome.DONE
+    return AuditOutcome.FAILED if change.written else AuditOutcome.REFUSED
+
+
+def _is_final(outcome: Outcome, change: Change) -> bool:
+    """Whether a repeat gets this answer. What was refused before the first write can be tried again under the same
+    key, and so can what certainly changed nothing and may succeed later."""
+    if not outcome.user_errors or change.applied:
+        return True
+    return change.written and not all(problem.retryable for problem in outcome.user_errors)
 
 
 def _lease_of(claim: Claim) -> str | None:
@@ -192,13 +225,23 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
     return kept
 
 
-def _filled(record: AuditRecord, change: Change) -> AuditRecord:
-    return replace(
-        record,
-        user_id=change.user_id,
-        user_principal_name=change.user_principal_name,
-        changes={"before": change.before, "after": change.after},
-    )
+def _intended(record: AuditRecord, change: Change) -> AuditRecord:
+    """The record before the first write: what holds, and what is to hold."""
+    return _with(record, change, {"before": change.before, "wanted": change.wanted or change.after})
+
+
+def _reached(record: AuditRecord, change: Change, errors: list[str]) -> AuditRecord:
+    """The record at the end: what held and what holds, and where that is not what was wanted, that and the errors."""
+    changes: dict[str, Any] = {"before": change.before, "after": change.after}
+    if errors:
+        changes |= {"wanted": change.wanted} if change.wanted else {}
+        changes["errors"] = errors
+    return _with(record, change, changes)
+
+
+def _with(record: AuditRecord, change: Change, changes: dict[str, Any]) -> AuditRecord:
+    name = change.user_principal_name
+    return replace(record, user_id=change.user_id, user_principal_name=name, changes=changes)
 
 
 def _refused(*problems: Problem) -> Outcome:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.authorization import Caller, Permission
-from services.changes import Change, require, require_for_privileged
+from services.changes import Change, privileged_problems
 from services.deletion_memory import DeletionMemory
 from services.directory import find_deleted_user, find_holder, find_user, require_active_user
-from services.errors import NotFound
-from services.license_options import find_sku
+from services.errors import Conflict, NotFound, Refused, RefusedReason, TenantNotFound, UpstreamError
+from services.license_options import find_sku, restore_forecast
 from services.locks import Locks, sku_lock, user_lock
 from services.lookups import ACTIVE_USERS, DELETED_USERS, LICENSES, SUBSCRIBED_SKUS, USER, USER_ROLES
-from services.models import RESTORE_WINDOW, License, RoleRef, SubscribedSku, User, UserRef, UserStatus
+from services.models import RESTORE_WINDOW, RoleRef, SubscribedSku, User, UserRef, UserStatus
 from services.outcomes import Field, LicenseEffect, Outcome, Problem, ProblemCode, Refusal, effect_on
 from services.partner_center.client import PartnerCenterClient
 from services.user_actions import is_restorable
@@ -38,28 +38,28 @@ class DeletionService:
 
     async def delete(self, change: Change, ref: UserRef) -> Outcome:
         """Deletes a user; the licenses come free at once, and what was held is remembered for the forecast."""
-        require(change.caller, Permission.DELETE_USERS)
         async with self.locks.hold([user_lock(ref)], deadline_seconds=change.seconds_left()):
             if change.resumed and (deleted := await find_deleted_user(self.partner_center, ref)):
                 return Outcome(user=deleted)
             user = await require_active_user(self.partner_center, ref, _ID)
             change.user_principal_name = user.user_principal_name
-            await self._refuse_risky_deletion(change.caller, user)
-            held, skus = await asyncio.gather(
-                self.partner_center.list_licenses(ref), self.partner_center.list_subscribed_skus(ref.tenant_id)
+            problems, held = await asyncio.gather(
+                self._risks(change.caller, user), self.partner_center.list_licenses(ref)
             )
-            change.before = {"status": "ACTIVE", "skuIds": sorted(one.sku_id for one in held)}
-            change.after = {"status": "DELETED", "skuIds": []}
-            effects = _effects(skus, [one.sku_id for one in held], -1, forecast=change.dry_run)
-            if change.dry_run:
-                return Outcome(user=user, effects=effects)
-            names = [sku_lock(ref.tenant_id, one.sku_id) for one in held]
+            if problems:
+                raise Refusal(*problems)
+            sku_ids = sorted(one.sku_id for one in held)
+            names = [sku_lock(ref.tenant_id, sku_id) for sku_id in sku_ids]
             async with self.locks.hold(names, deadline_seconds=change.seconds_left()):
-                await self._delete(change, user, held)
-            deleted = await find_deleted_user(self.partner_center, ref)
-            return Outcome(user=deleted, effects=effects)
+                skus = await self.partner_center.list_subscribed_skus(ref.tenant_id) if held else []
+                effects = _effects(skus, sku_ids, -1, forecast=change.dry_run)
+                change.plans({"status": "ACTIVE", "skuIds": sku_ids}, {"status": "DELETED", "skuIds": []})
+                if change.dry_run:
+                    return Outcome(user=user, effects=effects)
+                await self._delete(change, user, sku_ids)
+            return Outcome(user=await self._deleted(user), effects=effects)
 
-    async def _delete(self, change: Change, user: User, held: Sequence[License]) -> None:
+    async def _delete(self, change: Change, user: User, sku_ids: Sequence[str]) -> None:
         ref = user.ref
         _makes_stale(change, ref)
 
@@ -69,77 +69,131 @@ class DeletionService:
         await change.write(
             "delete", lambda request_id: self.partner_center.delete_user(ref, request_id=request_id), read_back
         )
-        await self.deletions.remember(ref, [one.sku_id for one in held])
+        change.after = dict(change.wanted)
+        await self.deletions.remember(ref, sku_ids)
 
-    async def _refuse_risky_deletion(self, caller: Caller, user: User) -> None:
-        if not caller.may(Permission.MANAGE_ADMINS):
-            require_for_privileged(caller, await self.partner_center.list_user_roles(user.ref), _ID)
+    async def _deleted(self, user: User) -> User:
+        """The user as Microsoft lists it among the deleted; where it does not yet, by our own clock."""
+        try:
+            deleted = await find_deleted_user(self.partner_center, user.ref)
+        except UpstreamError:
+            deleted = None
+        return deleted or replace(user, status=UserStatus.DELETED, deleted_at=self.now())
+
+    async def _risks(self, caller: Caller, user: User) -> list[Problem]:
+        """Why nobody should delete this user, or not this caller."""
+        found = []
         own_names = {caller.subject.casefold(), caller.name.casefold()}
         if user.microsoft_id in own_names or user.user_principal_name.casefold() in own_names:
             message = "You cannot delete yourself."
-            raise Refusal(Problem(code=ProblemCode.NOT_PERMITTED, message=message, field=_ID))
-        role = RoleRef(user.tenant_id, GLOBAL_ADMINISTRATOR)
-        try:
-            administrators = await self.partner_center.list_role_members(role)
-        except NotFound:  # nobody was ever given the role here
-            administrators = []
-        if administrators == [user.microsoft_id]:
+            found.append(Problem(code=ProblemCode.NOT_PERMITTED, message=message, field=_ID))
+        if not caller.may(Permission.MANAGE_ADMINS):
+            # Whoever is out of reach is not deleted anyway; anybody else is no administrator.
+            held = await self.partner_center.list_user_roles(user.ref)
+            return found + privileged_problems(caller, held, _ID)
+        if await self._is_last_administrator(user):
             message = f"{user.display_name} is the tenant's last global administrator. Give the role to another first."
-            raise Refusal(Problem(code=ProblemCode.PRIVILEGED_TARGET, message=message, field=_ID))
+            found.append(Problem(code=ProblemCode.PRIVILEGED_TARGET, message=message, field=_ID))
+        return found
+
+    async def _is_last_administrator(self, user: User) -> bool:
+        try:
+            administrators = await self.partner_center.list_role_members(RoleRef(user.tenant_id, GLOBAL_ADMINISTRATOR))
+        except TenantNotFound:
+            raise
+        except NotFound:  # nobody was ever given the role here
+            return False
+        return set(administrators) == {user.microsoft_id}
 
     async def restore(self, change: Change, ref: UserRef) -> Outcome:
         """Brings a deleted user back. Which licenses come back is Microsoft's decision: the effects say which did."""
-        require(change.caller, Permission.DELETE_USERS)
         async with self.locks.hold([user_lock(ref)], deadline_seconds=change.seconds_left()):
-            user = await self._require_restorable(change, ref)
+            user = await self._restorable(change, ref)
             change.user_principal_name = user.user_principal_name
             if user.status is UserStatus.ACTIVE:
                 return Outcome(user=user)
-            await self._refuse_taken_name(user)
-            skus = await self.partner_center.list_subscribed_skus(ref.tenant_id)
-            change.before, change.after = {"status": "DELETED"}, {"status": "ACTIVE"}
-            if change.dry_run:
-                remembered = await self.deletions.recall(ref) or ()
-                free = [sku.sku_id for sku in skus if sku.sku_id in remembered and sku.available_units > 0]
-                return Outcome(user=user, effects=_effects(skus, free, 1, forecast=True))
-            restored = await self._restore(change, ref)
-            held = await self.partner_center.list_licenses(ref)
-            change.after["skuIds"] = sorted(one.sku_id for one in held)
-            return Outcome(user=restored, effects=_effects(skus, [one.sku_id for one in held], 1, forecast=False))
+            remembered = await self.deletions.recall(ref)
+            names = [sku_lock(ref.tenant_id, sku_id) for sku_id in remembered or ()]
+            async with self.locks.hold(names, deadline_seconds=change.seconds_left()):
+                holder, skus = await asyncio.gather(
+                    find_holder(self.partner_center, user.tenant_id, user.user_principal_name),
+                    self.partner_center.list_subscribed_skus(ref.tenant_id),
+                )
+                if holder is not None:
+                    raise Refusal(_taken(user, holder))
+                change.plans({"status": "DELETED", "skuIds": []}, {"status": "ACTIVE"})
+                if change.dry_run:
+                    lines = restore_forecast(user, remembered or (), skus)
+                    free = [line.sku.sku_id for line in lines if not line.short_by]
+                    return Outcome(user=user, effects=_effects(skus, free, 1, forecast=True))
+                restored = await self._restore(change, user)
+                return Outcome(user=restored, effects=await self._came_back(change, ref, skus, remembered or ()))
 
-    async def _restore(self, change: Change, ref: UserRef) -> User:
+    async def _restore(self, change: Change, user: User) -> User:
+        ref = user.ref
         _makes_stale(change, ref)
 
         async def read_back() -> Applied[User] | None:
             now = await find_user(self.partner_center, ref)
             return Applied(now) if now is not None and now.status is UserStatus.ACTIVE else None
 
-        restored = await change.write(
-            "restore", lambda request_id: self.partner_center.restore_user(ref, request_id=request_id), read_back
-        )
+        try:
+            restored = await change.write(
+                "restore", lambda request_id: self.partner_center.restore_user(ref, request_id=request_id), read_back
+            )
+        except TenantNotFound:
+            raise
+        except NotFound as error:  # it was listed a moment ago: Microsoft gives it back no more
+            raise Refusal(_over(user, None)) from error
+        except (Refused, Conflict) as error:
+            if error.reason is not RefusedReason.NAME_TAKEN:
+                raise
+            raise Refusal(_taken(user, await self._holder(user))) from error
+        change.after |= change.wanted
         await self.deletions.forget(ref)
         return restored
 
-    async def _require_restorable(self, change: Change, ref: UserRef) -> User:
-        user = await find_user(self.partner_center, ref)
+    async def _came_back(
+        self, change: Change, ref: UserRef, skus: Sequence[SubscribedSku], remembered: Sequence[str]
+    ) -> tuple[LicenseEffect, ...]:
+        """What Microsoft gave back: a deleted user holds nothing, so all that the user holds now came by this."""
+        try:
+            held = sorted(one.sku_id for one in await self.partner_center.list_licenses(ref))
+        except UpstreamError:
+            # The user is back, and that is what counts; what came too is computed from what was remembered.
+            lines = (find_sku(skus, sku_id) for sku_id in remembered)
+            held = [sku.sku_id for sku in lines if sku is not None and sku.available_units > 0]
+            return _effects(skus, held, 1, forecast=True)
+        change.after["skuIds"] = held
+        return _effects(skus, held, 1, forecast=False)
+
+    async def _restorable(self, change: Change, ref: UserRef) -> User:
+        user = await find_deleted_user(self.partner_center, ref) or await find_user(self.partner_center, ref)
         if user is None:
             raise Refusal(Problem(code=ProblemCode.NOT_FOUND, message="There is no such user.", field=_ID))
         if user.status is UserStatus.ACTIVE and not change.resumed:
             message = f"{user.display_name} is not deleted."
             raise Refusal(Problem(code=ProblemCode.USER_ACTIVE, message=message, field=_ID))
-        if not is_restorable(user, self.now()) and user.deleted_at is not None:
-            ended_at = user.deleted_at + RESTORE_WINDOW
-            message = f"{user.display_name} could be restored for 30 days, which are over."
-            raise Refusal(
-                Problem(code=ProblemCode.RESTORE_WINDOW_OVER, message=message, field=_ID, window_ended_at=ended_at)
-            )
+        if user.deleted_at is not None and not is_restorable(user, self.now()):
+            raise Refusal(_over(user, user.deleted_at + RESTORE_WINDOW))
         return user
 
-    async def _refuse_taken_name(self, user: User) -> None:
-        holder = await find_holder(self.partner_center, user.tenant_id, user.user_principal_name)
-        if holder is not None:
-            message = f"{holder.display_name} has the sign-in name {user.user_principal_name} now. Change it first."
-            raise Refusal(Problem(code=ProblemCode.NAME_TAKEN, message=message, field=_ID, holder=holder))
+    async def _holder(self, user: User) -> User | None:
+        try:
+            return await find_holder(self.partner_center, user.tenant_id, user.user_principal_name)
+        except UpstreamError:
+            return None
+
+
+def _over(user: User, ended_at: datetime | None) -> Problem:
+    message = f"{user.display_name} could be restored for 30 days, which are over."
+    return Problem(code=ProblemCode.RESTORE_WINDOW_OVER, message=message, field=_ID, window_ended_at=ended_at)
+
+
+def _taken(user: User, holder: User | None) -> Problem:
+    name = user.user_principal_name
+    message = f"{holder.display_name if holder else 'Somebody'} has the sign-in name {name} now. Change it first."
+    return Problem(code=ProblemCode.NAME_TAKEN, message=message, field=_ID, holder=holder)
 
 
 def _makes_stale(change: Change, ref: UserRef) -> None:

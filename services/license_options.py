@@ -52,6 +52,15 @@ class HeldLicense:
     disabled_service_plans: list[ServicePlan]
 
 
+@dataclass(frozen=True, slots=True)
+class RestoreForecastLine:
+    """One product that a deleted user held: how many units are free, and how many are missing for one to be."""
+
+    sku: SubscribedSku
+    available_units: int
+    short_by: int
+
+
 def held_license(user: User, held: License, skus: Sequence[SubscribedSku]) -> HeldLicense:
     """Ties a user's license to the tenant's product.
 
@@ -89,6 +98,12 @@ def license_options(
     ]
 
 
+def restore_forecast(user: User, sku_ids: Sequence[str], skus: Sequence[SubscribedSku]) -> list[RestoreForecastLine]:
+    """What restoring a user will meet for each product that was held at deletion. It forbids nothing."""
+    found = (find_sku(skus, sku_id) or _forgotten_sku(user, sku_id) for sku_id in sku_ids)
+    return [RestoreForecastLine(sku, sku.available_units, max(0, 1 - sku.available_units)) for sku in found]
+
+
 def _blockers(user: User, sku: SubscribedSku, *, assigned: bool, lacking: Permission | None) -> list[Blocker]:
     found = []
     if user.status is UserStatus.DELETED:
@@ -112,12 +127,38 @@ def _blockers(user: User, sku: SubscribedSku, *, assigned: bool, lacking: Permis
 
 def _unlisted_sku(user: User, held: License) -> SubscribedSku:
     """The product of a license whose tenant lists no units of it, as after the last subscription ended."""
-    return SubscribedSku(
-        tenant_id=user.tenant_id,
-        sku_id=held.sku_id,
+    return _without_units(
+        user,
+        held.sku_id,
         sku_part_number=held.sku_part_number,
         product_name=held.product_name,
-        product_type=product_type(held.sku_id, held.sku_part_number, held.product_name, None),
+        license_group_id=held.license_group_id,
+        service_plans=held.assigned_plans + held.disabled_plans,
+    )
+
+
+def _forgotten_sku(user: User, sku_id: str) -> SubscribedSku:
+    """A product that the tenant no longer lists, and of which nothing but the id was remembered."""
+    return _without_units(
+        user, sku_id, sku_part_number=None, product_name=sku_id, license_group_id="none", service_plans=()
+    )
+
+
+def _without_units(
+    user: User,
+    sku_id: str,
+    *,
+    sku_part_number: str | None,
+    product_name: str,
+    license_group_id: str,
+    service_plans: tuple[ServicePlan, ...],
+) -> SubscribedSku:
+    return SubscribedSku(
+        tenant_id=user.tenant_id,
+        sku_id=sku_id,
+        sku_part_number=sku_part_number,
+        product_name=product_name,
+        product_type=product_type(sku_id, sku_part_number, product_name, None),
         active_units=0,
         consumed_units=0,
         available_units=0,
@@ -125,7 +166,7 @@ def _unlisted_sku(user: User, held: License) -> SubscribedSku:
         warning_units=0,
         total_units=0,
         capability_status="Deleted",
-        license_group_id=held.license_group_id,
-        service_plans=held.assigned_plans + held.disabled_plans,
+        license_group_id=license_group_id,
+        service_plans=service_plans,
         as_of=user.as_of,
     )

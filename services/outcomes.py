@@ -85,6 +85,8 @@ class LicenseEffect:
     available_units_after: int
     forecast: bool
     """True for a dry run: nothing was changed."""
+    predicted: bool | None = None
+    """Whether Microsoft showed other figures right after the change; None where nobody has looked."""
 
 
 def effect_on(sku: SubscribedSku, change: int, *, forecast: bool) -> LicenseEffect:
@@ -111,12 +113,3 @@ class Outcome:
     delivery: tuple[Delivery, ...] = ()
     user_errors: tuple[Problem, ...] = ()
     temporary_password: Secret | None = field(default=None, repr=False)
-
-
-class OutcomeState(Enum):
-    """How a change ended, as the audit log has it."""
-
-    DONE = "DONE"
-    REFUSED = "REFUSED"
-    FAILED = "FAILED"
-    UNKNOWN = "UNKNOWN"

@@ -39,8 +39,7 @@ class Deletion:
     deleted_at: datetime
     restorable_until: datetime
     days_left: int
-    forecast: None = None
-    """The licenses at deletion are not known: Partner Center does not tell them."""
+    user: User
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ def deletion_of(user: User, now: datetime) -> Deletion | None:
     if user.status is UserStatus.ACTIVE or user.deleted_at is None:
         return None
     until = user.deleted_at + RESTORE_WINDOW
-    return Deletion(user.deleted_at, until, max(0, (until - now) // timedelta(days=1)))
+    return Deletion(user.deleted_at, until, max(0, (until - now) // timedelta(days=1)), user)
 
 
 def actions_on(user: User, now: datetime, caller: Caller, *, privileged: bool) -> list[UserAction]:
