@@ -19,9 +19,16 @@ from sandbox.app import create_app as create_sandbox
 from sandbox.contoso import CONTOSO_ID
 from sandbox.settings import connection_settings
 from sandbox.state import SandboxState
+from services.writes import WritePolicy
 
 SANDBOX_URL = "http://127.0.0.1:8010"
 CONTOSO = CONTOSO_ID
+IMPATIENT = WritePolicy(
+    read_back_waits_seconds=(0.0, 0.01, 0.02),
+    conflict_waits_seconds=(0.01, 0.02, 0.04),
+    unsent_waits_seconds=(0.01, 0.02),
+)
+"""As long as the gateway waits in tests after a write whose answer was lost."""
 
 
 class Gateway:
@@ -52,10 +59,12 @@ class Gateway:
 
 
 @asynccontextmanager
-async def running_gateway(sandbox: SandboxState, **settings: str) -> AsyncIterator[Gateway]:
-    """A gateway over that sandbox, with these settings by their environment variables."""
+async def running_gateway(
+    sandbox: SandboxState, upstream: httpx.AsyncBaseTransport | None = None, **settings: str
+) -> AsyncIterator[Gateway]:
+    """A gateway over that sandbox, or over `upstream`, with these settings by their environment variables."""
     read = Settings.from_env(settings, sandbox=True).with_sandbox(connection_settings(SANDBOX_URL))
-    app = create_app(read, sandbox, http=httpx.ASGITransport(create_sandbox(sandbox)))
+    app = create_app(read, sandbox, http=upstream or httpx.ASGITransport(create_sandbox(sandbox)), writes=IMPATIENT)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8000", timeout=30) as http,
