@@ -18,11 +18,13 @@ import structlog
 
 # The client is made, and its addresses are read, in one place: the cache's.
 from services.cache_redis import _FORMS, CONNECTIONS, _client
-from services.lookups import key_prefix
 from services.store_errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis, RedisCluster
+
+KEY_FORMAT: Final = "gw:1"
+"""Not the cache's, which may be raised at any time: a new number here leaves audit records behind."""
 
 WHOLE_SECONDS: Final = 2.0
 """Longest that one operation takes, with its tries; the client's own times are the cache's and shorter."""
@@ -54,7 +56,7 @@ class StoreConnection:
         if not _NAMESPACE.fullmatch(namespace):  # braces would move the tag, a star would clear others' keys
             raise ValueError("A namespace has small letters, digits, colons and hyphens only.")
         self.client: Any = client  # commands of the two clients are typed differently, and answer alike
-        self.prefix = key_prefix(namespace)
+        self.prefix = f"{KEY_FORMAT}:{namespace}:"
         self._on_close = on_close
         self._slots = asyncio.Semaphore(CONNECTIONS)
         self._logged_at = float("-inf")

@@ -101,7 +101,7 @@ async def test_a_cancellation_that_the_client_loses_is_kept(instead):
     connection = connect_redis_store("unix:///nowhere/s", NAMESPACE)
     tries = []
 
-    async def lose() -> str:
+    async def lose() -> object:
         tries.append(1)
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(60)
