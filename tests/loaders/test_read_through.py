@@ -6,6 +6,7 @@ import gc
 import pytest
 
 from loaders.read_through import Loader, Reader, fetch_each
+from loaders.shared_reads import SharedReads
 from services.cache import MemoryCache
 from services.errors import UpstreamError
 from services.lookups import DOMAINS
@@ -98,8 +99,7 @@ async def test_the_error_of_one_key_is_not_that_of_another():
 
 
 async def test_a_failed_key_is_not_kept_and_the_others_are():
-    cache = MemoryCache()
-    reader = Reader(cache)
+    reader = Reader(SharedReads(MemoryCache()))
     failing = True
 
     async def fetch(key):
@@ -123,9 +123,13 @@ async def test_a_failed_key_is_not_kept_and_the_others_are():
 
 @pytest.mark.parametrize(("max_age", "hit"), [(None, True), (60, True), (0, False)])
 async def test_nothing_older_than_asked_for_is_taken_from_the_cache(max_age, hit):
-    cache = MemoryCache()
-    await cache.store_many(DOMAINS, {"a": ["kept"]})
-    [kept] = await Reader(cache, max_age).at_hand(DOMAINS, ["a"])
+    reads = SharedReads(MemoryCache())
+
+    async def fetch(key):
+        return [key]
+
+    await Reader(reads).read_many(DOMAINS, ["a"], lambda missing: fetch_each(missing, fetch))
+    [kept] = await Reader(reads, max_age).at_hand(DOMAINS, ["a"])
 
     assert (kept is not None) is hit
 

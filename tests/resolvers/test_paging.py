@@ -160,16 +160,12 @@ async def test_null_means_the_default_page_size(gateway):
 
 
 @pytest.mark.parametrize("first", [-1, 501, 2_147_483_647])
-async def test_a_page_size_out_of_bounds_is_refused_at_its_path(gateway, first):
-    await gateway.data(PAGE, {"tenant": CONTOSO})
-    gateway.calls()
-    answer = await gateway.ask(PAGE, {"tenant": CONTOSO, "first": first}, Cache_Control="no-cache")
+async def test_a_page_size_out_of_bounds_is_refused_and_nothing_is_asked(gateway, first):
+    answer = await gateway.ask(PAGE, {"tenant": CONTOSO, "first": first})
 
-    assert answer["data"] == {"tenant": {"users": None}}
-    [error] = answer["errors"]
-    assert error["path"] == ["tenant", "users"]
-    assert error["extensions"] == {"code": "PAGE_SIZE_LIMIT"}
-    assert "between 0 and 500" in error["message"]
+    assert answer["data"] is None
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["PAGE_SIZE_LIMIT"]
+    assert gateway.calls() == []
 
 
 @pytest.mark.parametrize(
@@ -179,7 +175,7 @@ async def test_a_page_size_out_of_bounds_is_refused_at_its_path(gateway, first):
         "garbage",
         "Ł",
         "=",
-        "A" * 600,
+        "A" * 512,
         cursor("users DISPLAY_NAME ASC", "a"),
         cursor("users DISPLAY_NAME ASC", 1, "a"),
         cursor({"a": 1}),
@@ -210,7 +206,7 @@ async def test_a_cursor_of_another_order_is_refused(gateway):
 async def test_a_refused_cursor_and_filter_ask_for_nothing_where_the_tenant_is_known(gateway):
     await gateway.data("{ tenants { totalCount } }")
     gateway.calls()
-    for variables in ({"after": "garbage"}, {"first": -1}, {"filter": {"search": "x" * 257}}):
+    for variables in ({"after": "garbage"}, {"filter": {"purgedWithinDays": 31}}):
         answer = await gateway.ask(PAGE, {"tenant": CONTOSO, **variables})
         assert len(answer["errors"]) == 1
 

@@ -296,8 +296,16 @@ async def test_the_holders_of_each_product_are_paged_by_name(gateway):
     assert len(gateway.calls()) == 1 + 1 + 30
 
 
-async def test_a_bad_page_of_holders_is_refused_before_people_are_read(gateway):
+async def test_a_bad_page_of_holders_is_refused_before_anything_is_read(gateway):
     answer = await gateway.ask(HOLDERS, {"tenant": CONTOSO, "first": 501})
 
-    assert [error["extensions"]["code"] for error in answer["errors"]] == ["PAGE_SIZE_LIMIT"] * 5
+    assert answer["data"] is None
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["PAGE_SIZE_LIMIT"]
+    assert gateway.calls() == []
+
+
+async def test_a_bad_cursor_of_holders_is_refused_before_people_are_read(gateway):
+    answer = await gateway.ask(HOLDERS, {"tenant": CONTOSO, "after": "garbage"})
+
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["BAD_INPUT"] * 5
     assert len(gateway.calls()) == 1
