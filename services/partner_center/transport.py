@@ -1,4 +1,4 @@
-"""Carries calls to Partner Center: host, token, ids, bounds, time, and every foreign exception mapped.
+"""Carries calls to Partner Center: host, token, ids, time, repeated reads, and every foreign exception mapped.
 
     httpx.TransportError      ConnectError, ConnectTimeout, PoolTimeout   never left: `sent=False`
                               other timeouts, and our own total           Timeout
@@ -12,10 +12,11 @@ transport is used without its client, which does all three.
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -26,9 +27,16 @@ import httpx
 import msgspec
 import structlog
 
+from services.deadlines import no_time_left, seconds_for_call, seconds_to_wait
 from services.errors import Timeout, UpstreamError
+from services.partner_center.admission import Admission, CallEvent, UpstreamHealth
+from services.partner_center.breakers import Breakers, Outcome
+from services.partner_center.gates import Gates, GateScope, scope_of
+from services.partner_center.retries import BROKEN, Retries
+from services.partner_center.slots import Slots
 from services.partner_center.wire_errors import (
     BYTE_ORDER_MARK,
+    find_retry_after,
     is_mfa_missing,
     read_error,
     read_fault,
@@ -40,6 +48,8 @@ CONNECT_SECONDS = 3.0
 SEND_SECONDS = 10.0
 READ_SECONDS = 20.0
 WRITE_SECONDS = 60.0
+TELLING_SECONDS = 5.0
+"""A call that was given less, since its request's time ran out, says nothing of Microsoft by not being answered."""
 READS = frozenset({"GET", "HEAD"})
 
 log = structlog.get_logger(__name__)
@@ -83,11 +93,14 @@ class _Call:
     headers: Mapping[str, str] = field(repr=False)
     content: bytes | None = field(repr=False)
     request_id: str
-    tenant_id: str | None
+    scope: GateScope
 
 
 class Transport:
-    """Sends calls to one Partner Center. Everything that retries, waits or gives up belongs in here."""
+    """Sends calls to one Partner Center. Everything that waits or gives up, and what repeats reads, belongs in here.
+
+    A write is sent once, and once more with a new token after a 401; `services.writes` repeats it.
+    """
 
     def __init__(
         self,
@@ -100,16 +113,32 @@ class Transport:
         connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = READ_SECONDS,
         write_seconds: float = WRITE_SECONDS,
+        gates: Gates | None = None,
+        breakers: Breakers | None = None,
+        retries: Retries | None = None,
+        on_event: Callable[[CallEvent], None] = lambda _: None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._http = http
         self._tokens = tokens
         self._root = httpx.URL(base_url.rstrip("/") + "/v1")
-        self._slots = Slots(max_in_flight, max_in_flight_per_tenant)
+        self._admission = Admission(
+            Slots(max_in_flight, max_in_flight_per_tenant), gates or Gates(), breakers or Breakers(), on_event
+        )
+        self._retries = retries or Retries()
+        self._on_event = on_event
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
         self._write_seconds = write_seconds
         self._clock = clock
+
+    def health(self) -> UpstreamHealth:
+        """How the way to Partner Center is now."""
+        return self._admission.health()
+
+    async def reset(self) -> None:
+        """Forgets what was throttled and what failed, as at start: for a sandbox that begins anew."""
+        await self._admission.reset()
 
     async def request(
         self,
@@ -134,20 +163,49 @@ class Transport:
             headers=headers or {},
             content=None if body is None else msgspec.json.encode(body),
             request_id=request_id or str(uuid4()),
-            tenant_id=tenant_id,
+            scope=scope_of(tenant_id, path),
         )
-        async with self._slots.take(tenant_id):
-            answer = await self._send_with_token(call)
-        if not 200 <= answer.status < 300:
-            raise read_error(
-                status=answer.status,
-                content=answer.body,
-                headers=answer.headers,
-                path=call.path,
-                now=answer.received_at,
-                reason_phrase=answer.reason_phrase,
-            )
-        return answer
+        answer = await (self._read(call) if method in READS else self._send(call, call.request_id))
+        if 200 <= answer.status < 300:
+            return answer
+        error = read_error(
+            status=answer.status,
+            content=answer.body,
+            headers=answer.headers,
+            path=call.path,
+            now=answer.received_at,
+            reason_phrase=answer.reason_phrase,
+        )
+        raise self._admission.throttled_error(call.scope, error) if answer.status == 429 else error
+
+    async def _read(self, call: _Call) -> Answer:
+        return await self._retries.read(
+            lambda request_id: self._send(call, request_id),
+            call.request_id,
+            lambda longest: self._admission.may_repeat(call.scope, longest),
+            lambda: self._on_event(CallEvent.RETRIED),
+        )
+
+    async def _send(self, call: _Call, request_id: str) -> Answer:
+        """Sends when it is the call's turn, and takes note of what the answer says of Microsoft's health."""
+        if request_id != call.request_id:
+            call = replace(call, request_id=request_id)
+        async with self._admission.admit(call.scope) as admitted:
+            started = time.monotonic()
+            try:
+                answer = await self._send_with_token(call)
+            except UpstreamError as error:
+                admitted.outcome = _outcome(error, time.monotonic() - started)
+                self._on_event(CallEvent.FAILED)
+                raise
+            failed = answer.status >= 500
+            admitted.outcome = Outcome.FAILED if failed else Outcome.ANSWERED
+            if answer.status == 429:
+                seconds = find_retry_after(answer.headers, answer.received_at)
+                await self._admission.throttled(call.scope, admitted, seconds)
+            else:
+                self._on_event(CallEvent.FAILED if failed else CallEvent.ANSWERED)
+            return answer
 
     async def _send_with_token(self, call: _Call) -> Answer:
         """Sends; after a 401 once more with a new token, which all calls that met the same 401 share.
@@ -155,18 +213,29 @@ class Transport:
         The second try is a new request to Microsoft (the first was answered), so it has another id; the id
         is derived, so that a repeat of the whole call makes the same two requests.
         """
-        token = await self._tokens.get()
+        token = await self._token()
         answer = await self._send_once(call, token)
         if answer.status != 401 or is_mfa_missing(read_fault(answer.body), answer.reason_phrase):
             return answer
         self._tokens.invalidate(token)
-        token = await self._tokens.get()
+        token = await self._token()
         return await self._send_once(replace(call, request_id=str(uuid5(NAMESPACE_URL, call.request_id))), token)
+
+    async def _token(self) -> str:
+        """Gives a token, or Timeout where the request's time does not allow to wait for one."""
+        longest = seconds_to_wait()
+        if longest == math.inf:
+            return await self._tokens.get()
+        try:
+            async with asyncio.timeout(longest):
+                return await self._tokens.get()
+        except TimeoutError:
+            raise no_time_left() from None
 
     async def _send_once(self, call: _Call, token: str) -> Answer:
         """Sends one HTTP request and reads the whole answer, whatever its status."""
         correlation_id = str(uuid4())
-        total_seconds = self._read_seconds if call.method in READS else self._write_seconds
+        total_seconds = seconds_for_call(self._read_seconds if call.method in READS else self._write_seconds)
         started = time.perf_counter()
         status = None
         try:
@@ -222,47 +291,6 @@ class Transport:
         return httpx.Request(call.method, url, headers=headers, content=call.content, extensions=timeouts)
 
 
-class Slots:
-    """Bounds the calls in flight: of the process, and of each tenant, so that one tenant cannot take all.
-
-    A tenant's place is taken first: who waits for it holds none of the process's.
-    """
-
-    def __init__(self, total: int, per_tenant: int) -> None:
-        self._total = asyncio.Semaphore(total)
-        self._per_tenant = per_tenant
-        self._tenants: dict[str, tuple[asyncio.Semaphore, list[None]]] = {}
-
-    @asynccontextmanager
-    async def take(self, tenant_id: str | None) -> AsyncIterator[None]:
-        """Holds one slot; the time until it was free is added to what the request waited."""
-        started = time.perf_counter()
-        held = False
-        try:
-            async with self._of_tenant(tenant_id), self._total:
-                held = True
-                current_use().waited_seconds += time.perf_counter() - started
-                yield
-        finally:
-            if not held:
-                current_use().waited_seconds += time.perf_counter() - started
-
-    @asynccontextmanager
-    async def _of_tenant(self, tenant_id: str | None) -> AsyncIterator[None]:
-        if tenant_id is None:
-            yield
-            return
-        slots, users = self._tenants.setdefault(tenant_id, (asyncio.Semaphore(self._per_tenant), []))
-        users.append(None)
-        try:
-            async with slots:
-                yield
-        finally:
-            users.pop()
-            if not users:
-                del self._tenants[tenant_id]
-
-
 @dataclass(frozen=True, slots=True)
 class _Meaning:
     error: type[UpstreamError]
@@ -312,9 +340,21 @@ def map_exceptions(unreadable: str = _UNREADABLE) -> Iterator[None]:
         raise meaning.error(message, sent=meaning.sent, detail=type(error).__name__) from error
 
 
+def _outcome(error: UpstreamError, seconds: float) -> Outcome:
+    """What a failure says of Microsoft's health: nothing where we gave up, or never asked."""
+    cause = error.__cause__
+    if not isinstance(cause, BROKEN) or isinstance(cause, httpx.PoolTimeout):
+        return Outcome.NOTHING
+    if type(cause) is TimeoutError and seconds < TELLING_SECONDS:
+        return Outcome.NOTHING
+    return Outcome.FAILED
+
+
 def httpx_timeouts(total_seconds: float, connect_seconds: float) -> dict[str, object]:
     """httpx's own limits, between two bytes: they notice a dead connection, the total bounds a slow one."""
-    timeout = httpx.Timeout(total_seconds, connect=connect_seconds, write=min(SEND_SECONDS, total_seconds))
+    timeout = httpx.Timeout(
+        total_seconds, connect=min(connect_seconds, total_seconds), write=min(SEND_SECONDS, total_seconds)
+    )
     return {"timeout": timeout.as_dict()}
 
 

@@ -14,6 +14,7 @@ import httpx
 
 from services.partner_center.client import PartnerCenterClient
 from services.partner_center.refresh_tokens import MemoryRefreshTokens, RefreshTokenStore
+from services.partner_center.retries import Retries
 from services.partner_center.tokens import PartnerCredentials, TokenSource
 from services.partner_center.transport import Transport
 from services.secret import Secret
@@ -103,7 +104,7 @@ class ScriptedUpstream(httpx.AsyncBaseTransport):
 
 @dataclass
 class Wired:
-    """The real client over a scripted upstream."""
+    """The real client over a scripted upstream. Reads are not repeated unless `transport_options` say so."""
 
     upstream: ScriptedUpstream = field(default_factory=ScriptedUpstream)
     clock: Clock = field(default_factory=Clock)
@@ -115,7 +116,6 @@ class Wired:
         self.tokens = TokenSource(
             self.upstream, CREDENTIALS, store=self.store, now=self.clock, token_url=self.token_url
         )
-        self.transport = Transport(
-            self.upstream, self.tokens, base_url=BASE_URL, clock=lambda: NOW, **self.transport_options
-        )
+        options = {"retries": Retries(most=0)} | self.transport_options
+        self.transport = Transport(self.upstream, self.tokens, base_url=BASE_URL, clock=lambda: NOW, **options)
         self.client = PartnerCenterClient(self.transport)

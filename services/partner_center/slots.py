@@ -1,0 +1,191 @@
+"""Bounds the calls in flight, of the process and of each tenant, and says who is next.
+
+Waiting calls are taken in turn by caller, a caller's by tenant, a tenant's in their order. Those of jobs are
+taken when no other can be, and hold a quarter of the slots at most. So who asks for 500 tenants delays who
+asks for one by no more than the time until the next slot is given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from services.deadlines import no_time_left, seconds_to_wait
+from services.upstream_turns import current_asker
+from services.upstream_use import current_use
+
+JOBS_PART: Final = 4
+GIVEN_BACK_EVERY_SECONDS: Final = 10.0
+
+
+class _Limit:
+    """A number of slots. Halved when Microsoft throttles, then given back one by one."""
+
+    __slots__ = ("_base", "_full", "_since")
+
+    def __init__(self, full: int) -> None:
+        self._full = full
+        self._base = full
+        self._since = 0.0
+
+    def at(self, now: float) -> int:
+        if self._base < self._full:
+            grown = self._base + int((now - self._since) / GIVEN_BACK_EVERY_SECONDS)
+            if grown < self._full:
+                return grown
+            self._base = self._full
+        return self._full
+
+    def halve(self, now: float) -> None:
+        self._base = max(1, self.at(now) // 2)
+        self._since = now
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """One call's slot, or its wish for one."""
+
+    tenant_id: str | None
+    caller_key: str
+    is_job: bool
+    given: asyncio.Future[None] | None = field(default=None, repr=False)
+
+
+Turns = dict[str, dict[str | None, dict[Slot, None]]]
+"""Who waits: by caller, then by tenant, each in the order of their turns."""
+
+
+class Slots:
+    """The slots of a process. Who waits is told when a slot is free: nobody looks again and again."""
+
+    def __init__(self, total: int, per_tenant: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._total = _Limit(total)
+        self._per_tenant = per_tenant
+        self._halved: dict[str | None, _Limit] = {}
+        self._in_flight = 0
+        self._jobs_in_flight = 0
+        self._by_tenant: dict[str | None, int] = {}
+        self._turns: Turns = {}
+        self._job_turns: Turns = {}
+        self._waiting = 0
+
+    @property
+    def in_flight(self) -> int:
+        return self._in_flight
+
+    @property
+    def waiting(self) -> int:
+        return self._waiting
+
+    @property
+    def limit(self) -> int:
+        """How many calls may be in flight now."""
+        return self._total.at(self._clock())
+
+    async def take(self, tenant_id: str | None) -> Slot:
+        """Gives a slot, for `give_back`, when it is this call's turn; Timeout when the request's time is over.
+
+        What was waited is added to the request's use.
+        """
+        asker = current_asker()
+        slot = Slot(tenant_id, asker.key, asker.is_job)
+        if not self._waiting and self._is_free(slot):
+            self._give(slot)
+            return slot
+        started = self._clock()
+        try:
+            longest = seconds_to_wait()
+            async with asyncio.timeout(None if longest == math.inf else longest), asker.place(tenant_id):
+                await self._wait(slot)
+        except TimeoutError:
+            raise no_time_left() from None
+        finally:
+            current_use().waited_seconds += self._clock() - started
+        return slot
+
+    def give_back(self, slot: Slot) -> None:
+        """Frees a slot for whoever is next."""
+        self._in_flight -= 1
+        self._jobs_in_flight -= slot.is_job
+        left = self._by_tenant[slot.tenant_id] - 1
+        if left:
+            self._by_tenant[slot.tenant_id] = left
+        else:
+            del self._by_tenant[slot.tenant_id]
+        if self._waiting:
+            self._give_to_the_next()
+
+    def halve(self, tenant_id: str | None) -> None:
+        """Leaves a tenant half as many calls at once, or with None the process; one is given back every 10 s."""
+        now = self._clock()
+        if tenant_id is None:
+            self._total.halve(now)
+            return
+        self._halved = {key: limit for key, limit in self._halved.items() if limit.at(now) < self._per_tenant}
+        self._halved.setdefault(tenant_id, _Limit(self._per_tenant)).halve(now)
+
+    async def _wait(self, slot: Slot) -> None:
+        slot.given = asyncio.get_running_loop().create_future()
+        turns = self._job_turns if slot.is_job else self._turns
+        turns.setdefault(slot.caller_key, {}).setdefault(slot.tenant_id, {})[slot] = None
+        self._waiting += 1
+        self._give_to_the_next()
+        try:
+            await slot.given
+        except asyncio.CancelledError:
+            if not slot.given.cancelled():
+                self.give_back(slot)  # given in the same moment
+            elif slot in turns.get(slot.caller_key, {}).get(slot.tenant_id, {}):
+                self._remove(turns, slot)
+            raise
+
+    def _give_to_the_next(self) -> None:
+        while (slot := self._next(self._turns) or self._next(self._job_turns)) is not None:
+            assert slot.given is not None
+            if not slot.given.done():  # done: cancelled, and its task has not run since
+                self._give(slot)
+                slot.given.set_result(None)
+
+    def _next(self, turns: Turns) -> Slot | None:
+        """Takes out the next that may have a slot; its caller, and there its tenant, come last from now on."""
+        for caller_key, tenants in turns.items():
+            for tenant_id, slots in tenants.items():
+                slot = next(iter(slots))
+                if not self._is_free(slot):
+                    continue
+                turns[caller_key] = turns.pop(caller_key)
+                tenants[tenant_id] = tenants.pop(tenant_id)
+                self._remove(turns, slot)
+                return slot
+        return None
+
+    def _remove(self, turns: Turns, slot: Slot) -> None:
+        self._waiting -= 1
+        tenants = turns[slot.caller_key]
+        slots = tenants[slot.tenant_id]
+        del slots[slot]
+        if not slots:
+            del tenants[slot.tenant_id]
+        if not tenants:
+            del turns[slot.caller_key]
+
+    def _is_free(self, slot: Slot) -> bool:
+        now = self._clock()
+        total = self._total.at(now)
+        if self._in_flight >= total or (slot.is_job and self._jobs_in_flight >= max(1, total // JOBS_PART)):
+            return False
+        if slot.tenant_id is None:
+            return True
+        halved = self._halved.get(slot.tenant_id) if self._halved else None
+        of_tenant = self._per_tenant if halved is None else halved.at(now)
+        return self._by_tenant.get(slot.tenant_id, 0) < of_tenant
+
+    def _give(self, slot: Slot) -> None:
+        self._in_flight += 1
+        self._jobs_in_flight += slot.is_job
+        self._by_tenant[slot.tenant_id] = self._by_tenant.get(slot.tenant_id, 0) + 1

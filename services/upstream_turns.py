@@ -1,0 +1,60 @@
+"""Who asks Partner Center: calls that wait are taken in turn by caller, and those of jobs come last."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Final
+
+MOST_WAITING: Final = 64
+"""Calls that one request keeps waiting; a request's further ones wait for a place among these."""
+MOST_WAITING_PER_TENANT: Final = 8
+"""Of these, for one tenant: else calls to a tenant that does not answer would keep out those to the others."""
+
+
+class Asker:
+    """One request, or one job, and the places that its waiting calls take. `key` tells callers apart."""
+
+    __slots__ = ("_by_tenant", "_places", "is_job", "key")
+
+    def __init__(self, key: str, *, is_job: bool = False) -> None:
+        self.key = key
+        self.is_job = is_job
+        self._places = asyncio.Semaphore(MOST_WAITING)
+        self._by_tenant: dict[str | None, asyncio.Semaphore] = {}
+
+    @asynccontextmanager
+    async def place(self, tenant_id: str | None) -> AsyncIterator[None]:
+        """Holds a place among the waiting."""
+        of_tenant = self._by_tenant.get(tenant_id)
+        if of_tenant is None:
+            of_tenant = self._by_tenant[tenant_id] = asyncio.Semaphore(MOST_WAITING_PER_TENANT)
+        async with of_tenant, self._places:
+            yield
+
+
+class _Nobody(Asker):
+    """Whoever did not say who asks, such as a check at start: all of them together are one caller."""
+
+    @asynccontextmanager
+    async def place(self, tenant_id: str | None) -> AsyncIterator[None]:
+        yield
+
+
+_NOBODY = _Nobody("")
+_asker: ContextVar[Asker] = ContextVar("upstream_asker", default=_NOBODY)
+
+
+def ask_in_turn(caller_key: str, *, is_job: bool = False) -> None:
+    """Says for this request, and every task it starts from here on, whose turn its calls take.
+
+    `caller_key` is the same for all requests of one caller, and of no other.
+    """
+    _asker.set(Asker(caller_key, is_job=is_job))
+
+
+def current_asker() -> Asker:
+    """Who asks."""
+    return _asker.get()
