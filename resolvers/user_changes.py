@@ -19,7 +19,7 @@ from schema.change_inputs import (
 from services.authorization import Permission
 from services.changes import Change
 from services.models import UserRef
-from services.new_users import NewUserRequest
+from services.new_users import NewUserRequest, needed_permissions
 from services.outcomes import Outcome
 from services.password_changes import PasswordChoice
 from services.secret import Secret
@@ -43,7 +43,8 @@ async def create_user(info: Info, input: CreateUserInput) -> Outcome:
     async def create(change: Change, tenant_id: str) -> Outcome:
         return await info.context.changes.new_users.create(change, partial(tenant_record, info, tenant_id), wanted)
 
-    return await change_tenant(info, "createUser", input, input.tenant_id, Permission.WRITE_USERS, create)
+    needed, forbidden = needed_permissions(wanted), forbidden_roles(info.context.caller, wanted.role_ids)
+    return await change_tenant(info, "createUser", input, input.tenant_id, needed, create, forbidden)
 
 
 async def update_user(info: Info, input: UpdateUserInput) -> Outcome:

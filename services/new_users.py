@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import uuid4
 
-from services.authorization import Caller, Permission
-from services.changes import Change, missing_permissions, problem_of, together_with
+from services.authorization import Permission
+from services.changes import Change, problem_of, require, together_with
 from services.errors import Conflict, Refused, RefusedReason, UpstreamError
 from services.license_options import find_sku
 from services.licenses import MOST_TOGGLES, LicenseService, Toggle, assignment_problems, none_available
@@ -38,7 +38,6 @@ from services.password_changes import (
     policy_problems,
 )
 from services.passwords import generate
-from services.privileged_roles import is_privileged
 from services.secret import Secret
 from services.sign_in_names import (
     DOMAIN,
@@ -108,9 +107,7 @@ class NewUserService:
     async def create(
         self, change: Change, find_tenant: Callable[[], Awaitable[Tenant]], wanted: NewUserRequest
     ) -> Outcome:
-        missing = _missing_permissions(change.caller, wanted)
-        if missing:
-            raise Refusal(*missing)
+        require(change.caller, *needed_permissions(wanted))
         tenant = await find_tenant()
         tenant_id = tenant.microsoft_id
         change.user_principal_name = wanted.user_principal_name
@@ -325,19 +322,11 @@ def _is_as_wanted(user: User, wanted: NewUserRequest) -> bool:
     )
 
 
-def _missing_permissions(caller: Caller, wanted: NewUserRequest) -> list[Problem]:
-    """What the caller lacks, found without asking Microsoft anything."""
+def needed_permissions(wanted: NewUserRequest) -> list[Permission]:
+    """What a caller needs to ask for such a user at all."""
     needed = [Permission.WRITE_USERS]
     needed += [Permission.WRITE_ROLES] if wanted.role_ids else []
-    needed += [Permission.WRITE_LICENSES] if wanted.licenses else []
-    found = missing_permissions(caller, *needed)
-    if not caller.may(Permission.MANAGE_ADMINS):
-        message = "Giving a privileged role needs the permission MANAGE_ADMINS, which your token does not carry."
-        for index, role_id in enumerate(wanted.role_ids):
-            if is_privileged(role_id):
-                field = (*_ROLES, str(index))
-                found.append(Problem(code=ProblemCode.NOT_PERMITTED, message=message, field=field))
-    return found
+    return needed + ([Permission.WRITE_LICENSES] if wanted.licenses else [])
 
 
 def _license_problem(

@@ -16,7 +16,8 @@ from tests.upstream import Upstream
 CREATE = """
 mutation ($input: CreateUserInput!) {
   createUser(input: $input) {
-    user { id userPrincipalName displayName firstName lastName usageLocation roles { name } licenses { sku { skuPartNumber } } }
+    user { id userPrincipalName displayName firstName lastName usageLocation
+           roles { name } licenses { sku { skuPartNumber } } }
     temporaryPassword
     delivery { to kind status message }
     effects { sku { skuPartNumber availableUnits } change consumedUnitsBefore consumedUnitsAfter
