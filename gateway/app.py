@@ -18,12 +18,15 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from gateway.authentication import build_authenticator
+from gateway.browsers import BrowserRules
 from gateway.config import Settings, load_settings
 from gateway.endpoint import Collaborators, GraphQLEndpoint
 from gateway.extensions import EXTENSIONS, GatewaySchema
 from gateway.graphiql_page import load_examples, static_mount
+from gateway.limits import Limits
 from gateway.metrics import metrics
 from gateway.request_frame import RequestFrame
+from gateway.trusted_documents import load_trusted_documents
 from loaders.shared_reads import SharedReads
 from resolvers.context import ChangeServices
 from schema.build import build_schema
@@ -72,11 +75,11 @@ def create_app(
                 wired.clear()
 
     endpoint = GraphQLEndpoint(
-        build_schema(EXTENSIONS, GatewaySchema, introspection=settings.introspection),
+        _limited_schema(settings),
         lambda: wired[0],
-        max_page_size=settings.max_page_size,
-        graphiql=settings.graphiql,
+        settings,
         examples=load_examples(),
+        trusted=load_trusted_documents(settings.trusted_documents),
     )
 
     async def ready(_: Request) -> Response:
@@ -93,7 +96,21 @@ def create_app(
         routes.append(static_mount())
     if sandbox is not None:
         routes.append(_control_routes(sandbox, lambda: wired[0]))
-    return Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(RequestFrame)])
+    frame = Middleware(
+        RequestFrame,
+        max_url_bytes=settings.max_url_bytes,
+        max_header_lines=settings.max_header_lines,
+        max_header_bytes=settings.max_header_bytes,
+    )
+    browsers = Middleware(BrowserRules, settings.cors_origins, local_only=sandbox is not None)
+    return Starlette(routes=routes, lifespan=lifespan, middleware=[frame, browsers])
+
+
+def _limited_schema(settings: Settings) -> GatewaySchema:
+    schema = build_schema(EXTENSIONS, GatewaySchema, introspection=settings.introspection)
+    assert isinstance(schema, GatewaySchema)
+    schema.limit(Limits.of(settings))
+    return schema
 
 
 def create_app_from_environment() -> Starlette:
