@@ -196,10 +196,11 @@ async def _find_by_domain(info: Info, domain: str) -> Tenant | None:
     for tenant in tenants:
         if tenant.domain.lower() == domain:
             return tenant
-    found = {tenant.microsoft_id for tenant in await info.context.loaders.tenants_by_domain.load(domain)}
-    candidates = [tenant for tenant in tenants if tenant.microsoft_id in found]
-    domains = await info.context.loaders.domains_by_tenant.load_many(one.microsoft_id for one in candidates)
-    for tenant, listed in zip(candidates, domains, strict=True):
+    if len(tenants) > 1:
+        found = {tenant.microsoft_id for tenant in await info.context.loaders.tenants_by_domain.load(domain)}
+        tenants = [tenant for tenant in tenants if tenant.microsoft_id in found]
+    domains = await info.context.loaders.domains_by_tenant.load_many(one.microsoft_id for one in tenants)
+    for tenant, listed in zip(tenants, domains, strict=True):
         if domain in {one.lower() for one in listed}:
             return tenant
     return None

@@ -95,9 +95,15 @@ async def test_a_foreign_domain_is_null_and_looks_like_an_unknown_one(gateway, c
     answer = await gateway.data(asked, {"domain": domain}, Authorization=caller)
 
     assert answer == {"tenant": None}
-    calls = gateway.calls()
-    assert len(calls) == 2
-    assert all(call.startswith("GET /v1/customers?") for call in calls)
+    calls = [call.removeprefix("GET /v1/customers").partition("?")[0] for call in gateway.calls()]
+    assert (
+        calls
+        == {
+            TREY: ["", ""],
+            DIRECT: [f"/{CONTOSO}", f"/{CONTOSO}/customDomains"],
+            NARROWED: ["", f"/{CONTOSO}/customDomains"],
+        }[caller]
+    )
 
 
 @pytest.mark.parametrize("caller", [TREY, DIRECT, NARROW_PARTNER, NARROWED])
@@ -121,6 +127,22 @@ async def test_a_reseller_needs_no_record_of_a_tenant_beside_the_list_that_is_it
 
     assert answer["tenant"]["name"] == "Contoso"
     assert len(gateway.calls()) == 1 + 2
+
+
+async def test_the_tenants_of_a_direct_customer_are_found_without_reading_anybody_elses(gateway):
+    gone = "00000000-aaaa-4bbb-8ccc-000000000000"
+    caller = bearer("direct-customer", tenant_ids=[CONTOSO, FABRIKAM, gone])
+
+    assert await names(gateway, caller) == ["Contoso", "Fabrikam"]
+    assert sorted(gateway.calls()) == sorted(f"GET /v1/customers/{one}" for one in (CONTOSO, FABRIKAM, gone))
+    assert await gateway.data("{ viewer { tenantCount } }", Authorization=caller) == {"viewer": {"tenantCount": 2}}
+
+
+async def test_many_named_tenants_are_found_in_the_list(gateway):
+    ids = [stable_id("nobody", str(number)) for number in range(10)]
+
+    assert await names(gateway, bearer("direct-customer", tenant_ids=[CONTOSO, *ids])) == ["Contoso"]
+    assert gateway.calls() == ["GET /v1/customers?size=500"]
 
 
 async def test_a_direct_customer_whose_tenant_is_gone_sees_nothing(gateway):
