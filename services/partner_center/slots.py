@@ -1,8 +1,9 @@
 """Bounds the calls in flight, of the process and of each tenant, and says who is next.
 
-Waiting calls are taken in turn by caller, a caller's by tenant, a tenant's in their order. Those of jobs are
-taken when no other can be, and hold a quarter of the slots at most. So who asks for 500 tenants delays who
-asks for one by no more than the time until the next slot is given back.
+Waiting calls are taken in turn by caller, a caller's by tenant, a tenant's in their order; who has the fewest
+in flight comes first. So who asks for 500 tenants delays who asks for one by no more than the time until the
+next slot is given back, and a tenant that does not answer gathers no slots that the others need. Calls of jobs
+are taken when no other can be, and hold a quarter of the slots at most.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from services.deadlines import no_time_left, seconds_to_wait
 from services.upstream_turns import current_asker
@@ -55,6 +56,7 @@ class Slot:
     given: asyncio.Future[None] | None = field(default=None, repr=False)
 
 
+K = TypeVar("K")
 Turns = dict[str, dict[str | None, dict[Slot, None]]]
 """Who waits: by caller, then by tenant, each in the order of their turns."""
 
@@ -70,6 +72,7 @@ class Slots:
         self._in_flight = 0
         self._jobs_in_flight = 0
         self._by_tenant: dict[str | None, int] = {}
+        self._by_caller: dict[str, int] = {}
         self._turns: Turns = {}
         self._job_turns: Turns = {}
         self._waiting = 0
@@ -112,11 +115,8 @@ class Slots:
         """Frees a slot for whoever is next."""
         self._in_flight -= 1
         self._jobs_in_flight -= slot.is_job
-        left = self._by_tenant[slot.tenant_id] - 1
-        if left:
-            self._by_tenant[slot.tenant_id] = left
-        else:
-            del self._by_tenant[slot.tenant_id]
+        _count_down(self._by_tenant, slot.tenant_id)
+        _count_down(self._by_caller, slot.caller_key)
         if self._waiting:
             self._give_to_the_next()
 
@@ -153,16 +153,31 @@ class Slots:
 
     def _next(self, turns: Turns) -> Slot | None:
         """Takes out the next that may have a slot; its caller, and there its tenant, come last from now on."""
+        chosen: Slot | None = None
+        fewest = math.inf
         for caller_key, tenants in turns.items():
-            for tenant_id, slots in tenants.items():
-                slot = next(iter(slots))
-                if not self._is_free(slot):
-                    continue
-                turns[caller_key] = turns.pop(caller_key)
-                tenants[tenant_id] = tenants.pop(tenant_id)
-                self._remove(turns, slot)
-                return slot
-        return None
+            in_flight = self._by_caller.get(caller_key, 0)
+            if in_flight < fewest and (slot := self._next_of(tenants)) is not None:
+                chosen, fewest = slot, in_flight
+                if in_flight == 0:
+                    break
+        if chosen is None:
+            return None
+        tenants = turns[chosen.caller_key] = turns.pop(chosen.caller_key)
+        tenants[chosen.tenant_id] = tenants.pop(chosen.tenant_id)
+        self._remove(turns, chosen)
+        return chosen
+
+    def _next_of(self, tenants: dict[str | None, dict[Slot, None]]) -> Slot | None:
+        chosen: Slot | None = None
+        fewest = math.inf
+        for tenant_id, slots in tenants.items():
+            in_flight = self._by_tenant.get(tenant_id, 0)
+            if in_flight < fewest and self._is_free(slot := next(iter(slots))):
+                chosen, fewest = slot, in_flight
+                if in_flight == 0:
+                    break
+        return chosen
 
     def _remove(self, turns: Turns, slot: Slot) -> None:
         self._waiting -= 1
@@ -189,3 +204,12 @@ class Slots:
         self._in_flight += 1
         self._jobs_in_flight += slot.is_job
         self._by_tenant[slot.tenant_id] = self._by_tenant.get(slot.tenant_id, 0) + 1
+        self._by_caller[slot.caller_key] = self._by_caller.get(slot.caller_key, 0) + 1
+
+
+def _count_down(counts: dict[K, int], key: K) -> None:
+    left = counts[key] - 1
+    if left:
+        counts[key] = left
+    else:
+        del counts[key]
