@@ -14,10 +14,12 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
+
+from gateway.connections import ConnectionLimits, LimitedConnection
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -31,7 +33,6 @@ DRAIN_SECONDS = 60
 """How long a write that is under way may take to end, once the process is asked to stop."""
 SANDBOX_DRAIN_SECONDS = 3
 """With a sandbox nothing real is lost, and whoever presses Ctrl-C wants the prompt back."""
-WEBSOCKET_MESSAGE_BYTES = 64 * 1024
 WORKER_START_SECONDS = 30.0
 
 
@@ -67,7 +68,9 @@ def url_of(listener: socket.socket) -> str:
     return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104  # compared, not bound to
 
 
-def server_config(app: Any, *, workers: int = 1, drain_seconds: int = DRAIN_SECONDS) -> uvicorn.Config:
+def server_config(
+    app: Any, settings: Settings, *, workers: int = 1, drain_seconds: int = DRAIN_SECONDS
+) -> uvicorn.Config:
     """uvicorn's settings. Its access log is off: it holds whole URLs, and a line a request costs as much
     as a small request does. `app` is an ASGI application, or the import string of a factory."""
     return uvicorn.Config(
@@ -75,9 +78,9 @@ def server_config(app: Any, *, workers: int = 1, drain_seconds: int = DRAIN_SECO
         factory=isinstance(app, str),
         workers=workers,
         loop="auto" if sys.platform == "win32" else "uvloop",
-        http="httptools",
+        http=cast("type[asyncio.Protocol]", partial(LimitedConnection, ConnectionLimits.of(settings))),
         ws="websockets-sansio",
-        ws_max_size=WEBSOCKET_MESSAGE_BYTES,
+        ws_max_size=settings.websocket_message_bytes,
         ws_per_message_deflate=False,
         lifespan="on",
         log_config=None,
@@ -85,6 +88,7 @@ def server_config(app: Any, *, workers: int = 1, drain_seconds: int = DRAIN_SECO
         server_header=False,
         proxy_headers=False,
         backlog=BACKLOG,
+        timeout_keep_alive=cast("int", settings.keep_alive_seconds),
         timeout_graceful_shutdown=drain_seconds,
     )
 
@@ -132,13 +136,15 @@ def serve(settings: Settings, host: str, port: int, *, workers: int) -> int:
     listener = listen(host, port)
     announce = partial(_announce, settings, url_of(listener), None)
     if workers > 1:
-        supervisor = _Workers(server_config("gateway.serving:worker_app", workers=workers), listener, announce)
+        supervisor = _Workers(
+            server_config("gateway.serving:worker_app", settings, workers=workers), listener, announce
+        )
         supervisor.run()
         return 1 if supervisor.failed else 0
 
     from gateway.app import create_app  # reads the whole schema, which other commands do without
 
-    config = server_config(create_app(settings))
+    config = server_config(create_app(settings), settings)
     return _run(AnnouncingServer(config, announce).serve(sockets=[listener]))
 
 
@@ -169,7 +175,7 @@ async def _serve_with_sandbox(settings: Settings, listener: socket.socket, sandb
     sandbox = SandboxServer(state, DEFAULT_HOST, port, free_port_if_taken=sandbox_port is None)
     async with _entered(sandbox, DEFAULT_HOST, port, "--sandbox-port"):
         settings = settings.with_sandbox(connection_settings(sandbox.url))
-        config = server_config(create_app(settings, state), drain_seconds=SANDBOX_DRAIN_SECONDS)
+        config = server_config(create_app(settings, state), settings, drain_seconds=SANDBOX_DRAIN_SECONDS)
         announce = partial(_announce, settings, url_of(listener), sandbox.url)
         await AnnouncingServer(config, announce).serve(sockets=[listener])
 
