@@ -28,6 +28,10 @@ _KUBERNETES = re.compile(r"GATEWAY_(SERVICE_(HOST|PORT(_\w+)?)|PORT_[0-9]+_(TCP|
 Source: kubernetes.io/docs/concepts/services-networking/service/#environment-variables"""
 
 
+_FIGURES = "PROMETHEUS_MULTIPROC_DIR"
+"""The name is prometheus_client's, which reads it when it is imported."""
+
+
 class ConfigError(Exception):
     """A setting cannot be used. The message names the variable and never holds its value."""
 
@@ -123,6 +127,17 @@ class Settings:
     max_socket_operations: Annotated[int, values.whole_number(1, 1_000)] = 20
     max_caller_sockets: Annotated[int, values.whole_number(1, 10_000)] = 10
 
+    max_running: Annotated[int, values.whole_number(1, 100_000)] = 200
+    max_waiting: Annotated[int, values.whole_number(0, 100_000)] = 200
+    max_wait_seconds: Annotated[float, values.seconds(0, 60)] = 2.0
+    max_caller_running: Annotated[int, values.whole_number(1, 100_000)] = 20
+    max_caller_wait_seconds: Annotated[float, values.seconds(0, 60)] = 0.25
+
+    drain_accept_seconds: Annotated[float, values.seconds(0, 300)] = 5.0
+    drain_query_seconds: Annotated[float, values.seconds(0, 600)] = 20.0
+    drain_write_seconds: Annotated[float, values.seconds(0, 600)] = 60.0
+    audit_journal: Annotated[Path | None, values.file_to_write()] = None
+
     cors_origins: Annotated[tuple[str, ...], values.origins()] = ()
     trusted_documents: Annotated[Path | None, values.file_to_read()] = None
     trusted_documents_max_age_seconds: Annotated[int, values.whole_number(0, 3600)] = 0
@@ -142,7 +157,7 @@ class Settings:
             missing = [variable_of(name) for name in _REQUIRED if name not in texts]
             if missing:
                 raise MissingSettings(missing)
-        defaults: dict[str, Any] = {"graphiql": sandbox, "introspection": sandbox}
+        defaults: dict[str, Any] = _IN_A_SANDBOX if sandbox else {}
         settings = cls(**(defaults | {name: _read(name, text) for name, text in texts.items()}))
         if settings.smtp_url and settings.mail_from is None:
             raise ConfigError("GATEWAY_MAIL_FROM", "must be set beside GATEWAY_SMTP_URL: every mail needs its sender.")
@@ -170,6 +185,16 @@ _REQUIRED = (
 _REAL = (*_REQUIRED, "partner_center_url", "partner_center_token_url", "partner_center_refresh_token_store")
 """What says where the real Partner Center and its callers are; none of it has a place beside a sandbox."""
 
+_IN_A_SANDBOX: dict[str, Any] = {
+    "graphiql": True,
+    "introspection": True,
+    # Nobody has to notice first, nothing real is lost, and whoever presses Ctrl-C wants the prompt back.
+    "drain_accept_seconds": 0.0,
+    "drain_query_seconds": 3.0,
+    "drain_write_seconds": 3.0,
+}
+"""Defaults there, where they are others."""
+
 
 def variable_of(name: str) -> str:
     """The environment variable of a field."""
@@ -188,6 +213,16 @@ def variables() -> list[str]:
 def load_settings(*, sandbox: bool) -> Settings:
     """The settings of this process, from its environment and the `.env` of its working directory."""
     return Settings.from_env(read_environment(os.environ, Path.cwd()), sandbox=sandbox)
+
+
+def share_figures(folder: str) -> None:
+    """Has the processes that are started from now on add up their figures: see `gateway.metrics`."""
+    os.environ[_FIGURES] = folder
+
+
+def figures_are_shared() -> bool:
+    """Whether this process is one of several workers that add up their figures."""
+    return _FIGURES in os.environ
 
 
 def read_environment(environ: Mapping[str, str], folder: Path) -> dict[str, str]:

@@ -37,6 +37,7 @@ from gateway.graphiql_page import Example, graphiql_response
 from gateway.http_refusals import HttpRefused, error_response
 from gateway.http_requests import AskedOperation, RequestLimits, decode, read_request
 from gateway.media_types import GRAPHQL_RESPONSE, JSON, answer_type, names_html
+from gateway.overload import CallerTurns, caller_key
 from gateway.sockets import SocketHandler, Sockets
 from gateway.trusted_documents import NotTrusted, TrustedDocuments
 from loaders.registry import build_loaders
@@ -46,6 +47,7 @@ from services.authorization import Caller
 from services.cache import LookupCache
 from services.partner_center.client import PartnerCenterClient
 from services.stores import Stores
+from services.upstream_turns import ask_in_turn
 from services.upstream_use import start_counting
 
 _MAX_AGE = re.compile(r"max-age=(\d{1,9})")
@@ -64,6 +66,7 @@ class Collaborators:
     now: Callable[[], datetime]
     changes: ChangeServices
     stores: Stores
+    callers: CallerTurns
 
 
 class GraphQLEndpoint(GraphQL[GatewayContext, None]):
@@ -120,7 +123,9 @@ class GraphQLEndpoint(GraphQL[GatewayContext, None]):
     async def _answer(self, request: Request, accept: list[str]) -> Response:
         if self.graphql_ide and request.method == "GET" and not request.scope["query_string"] and names_html(accept):
             return graphiql_response(self._examples)
-        request.state.caller = await self.wired.authenticator.authenticate(request.scope["headers"])
+        caller = request.state.caller = await self.wired.authenticator.authenticate(request.scope["headers"])
+        request.state.held.callback(await self.wired.callers.enter(caller))
+        ask_in_turn(caller_key(caller))
         transport = self._get_stream_transport_from_headers(request.headers)
         media_type = answer_type(accept)
         if media_type is None and transport is None:

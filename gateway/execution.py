@@ -16,6 +16,12 @@ from strawberry.types.graphql import OperationType
 
 from gateway.documents import Documents, Operation, Refused, refusal
 from gateway.limits import LimitExceeded, Limits
+from gateway.running_operations import RunningOperations
+from services.deadlines import start_deadline
+
+ANSWER_SECONDS = 0.75
+"""How long an operation may take beyond its time, to make an answer of what it has."""
+_STOPPING = "The gateway is stopping. Ask again: another one answers."
 
 
 class LimitedSchema(strawberry.Schema):
@@ -28,6 +34,7 @@ class LimitedSchema(strawberry.Schema):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # Any: whatever strawberry.Schema takes
         super().__init__(*args, **kwargs)
+        self.running = RunningOperations()
         self.limit(Limits())
 
     def limit(self, limits: Limits) -> None:
@@ -73,15 +80,25 @@ class LimitedSchema(strawberry.Schema):
         is_mutation = execution_context.operation_type is OperationType.MUTATION
         limits = self.limits
         seconds = limits.mutation_timeout_seconds if is_mutation else limits.query_timeout_seconds
+        # What waits for Microsoft ends with this, so that the answer holds what is there by then.
+        start_deadline(seconds)
         try:
-            async with asyncio.timeout(seconds) as deadline:
-                return await super()._execute_operation(
-                    execution_context, extensions_runner, middleware_manager, execute_function, custom_context_kwargs
-                )
+            async with asyncio.timeout(seconds + ANSWER_SECONDS) as timeout:
+                with self.running.mutation() if is_mutation else self.running.query(timeout):
+                    return await super()._execute_operation(
+                        execution_context,
+                        extensions_runner,
+                        middleware_manager,
+                        execute_function,
+                        custom_context_kwargs,
+                    )
         except TimeoutError:
-            if not deadline.expired():
+            if not timeout.expired():
                 raise
-        error = GraphQLError(_too_late(seconds, is_mutation=is_mutation), extensions={"code": "TIMEOUT"})
+        if self.running.are_cut and not is_mutation:
+            error = GraphQLError(_STOPPING, extensions={"code": "UNAVAILABLE"})
+        else:
+            error = GraphQLError(_too_late(seconds, is_mutation=is_mutation), extensions={"code": "TIMEOUT"})
         self._process_errors([error], execution_context)
         execution_context.result = GraphQLExecutionResult(data=None, errors=[error])
         return execution_context.result

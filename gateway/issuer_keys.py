@@ -48,6 +48,10 @@ class VerificationKey:
 
 
 class IssuerKeys(Protocol):
+    @property
+    def usable(self) -> int:
+        """How many keys are at hand. Asks nobody."""
+
     async def find(self, key_id: str) -> VerificationKey | None:
         """Gives the key of this id, None where the issuer has none. KeysUnavailable: nothing is known."""
 
@@ -60,6 +64,10 @@ class FixedKeys:
 
     def __init__(self, key_set: object) -> None:
         self._keys = read_key_set(key_set)
+
+    @property
+    def usable(self) -> int:
+        return len(self._keys)
 
     async def find(self, key_id: str) -> VerificationKey | None:
         return self._keys.get(key_id)
@@ -79,6 +87,10 @@ class PublishedKeys:
         self._tried_at = float("-inf")
         self._failure = "they have not been fetched yet"
         self._fetching = asyncio.Lock()
+
+    @property
+    def usable(self) -> int:
+        return len(self._keys) if self._age() < KEPT_WHILE_FAILING_SECONDS else 0
 
     async def find(self, key_id: str) -> VerificationKey | None:
         if self._age() >= KEPT_WHILE_FAILING_SECONDS:

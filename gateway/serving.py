@@ -11,29 +11,18 @@ import errno
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
-
-import uvicorn
-from uvicorn.supervisors import Multiprocess
-
-from gateway.connections import ConnectionLimits, LimitedConnection
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
-
     from gateway.config import Settings
     from sandbox.server import SandboxServer
     from sandbox.state import SandboxState
 
+
 BACKLOG = 2048
-DRAIN_SECONDS = 60
-"""How long a write that is under way may take to end, once the process is asked to stop."""
-SANDBOX_DRAIN_SECONDS = 3
-"""With a sandbox nothing real is lost, and whoever presses Ctrl-C wants the prompt back."""
-WORKER_START_SECONDS = 30.0
 
 
 class CannotListen(Exception):
@@ -68,95 +57,26 @@ def url_of(listener: socket.socket) -> str:
     return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104  # compared, not bound to
 
 
-def server_config(
-    app: Any, settings: Settings, *, workers: int = 1, drain_seconds: int = DRAIN_SECONDS
-) -> uvicorn.Config:
-    """uvicorn's settings. Its access log is off: it holds whole URLs, and a line a request costs as much
-    as a small request does. `app` is an ASGI application, or the import string of a factory."""
-    return uvicorn.Config(
-        app,
-        factory=isinstance(app, str),
-        workers=workers,
-        loop="auto" if sys.platform == "win32" else "uvloop",
-        http=cast("type[asyncio.Protocol]", partial(LimitedConnection, ConnectionLimits.of(settings))),
-        ws="websockets-sansio",
-        ws_max_size=settings.websocket_message_bytes,
-        ws_per_message_deflate=False,
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        backlog=BACKLOG,
-        timeout_keep_alive=cast("int", settings.keep_alive_seconds),
-        timeout_graceful_shutdown=drain_seconds,
-    )
-
-
-class AnnouncingServer(uvicorn.Server):
-    """Says when it listens, and ends without raising the signal that stopped it a second time."""
-
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._announce = announce
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._announce()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        stopping = (signal.SIGINT, signal.SIGTERM)
-        before = {each: signal.signal(each, self.handle_exit) for each in stopping}
-        try:
-            yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
-
-
-class _Workers(Multiprocess):
-    def __init__(self, config: uvicorn.Config, listener: socket.socket, announce: Callable[[], None]) -> None:
-        super().__init__(config, sockets=[listener])
-        self._announce = announce
-        self.failed = False
-
-    def init_processes(self) -> None:
-        super().init_processes()
-        if all(each.wait_until_ready(WORKER_START_SECONDS, self.should_exit) for each in self.processes):
-            self._announce()
-
-    def join_all(self) -> None:
-        super().join_all()
-        self.failed = any(each.exitcode not in (0, -signal.SIGTERM, -signal.SIGINT) for each in self.processes)
-
-
 def serve(settings: Settings, host: str, port: int, *, workers: int) -> int:
     """Serves until it is stopped; gives the exit status. CannotListen where the port is taken."""
     listener = listen(host, port)
     announce = partial(_announce, settings, url_of(listener), None)
     if workers > 1:
-        supervisor = _Workers(
-            server_config("gateway.serving:worker_app", settings, workers=workers), listener, announce
-        )
-        supervisor.run()
-        return 1 if supervisor.failed else 0
+        from gateway.workers import Workers
 
+        return Workers(workers, settings, listener, announce).run()
+    return run_server(settings, listener, announce)
+
+
+def run_server(
+    settings: Settings, listener: socket.socket, announce: Callable[[], None], *, parent: int | None = None
+) -> int:
+    """Serves in this process until it is stopped; gives the exit status."""
     from gateway.app import create_app  # reads the whole schema, which other commands do without
+    from gateway.server import DrainingServer
 
-    config = server_config(create_app(settings), settings)
-    return _run(AnnouncingServer(config, announce).serve(sockets=[listener]))
-
-
-def worker_app() -> Starlette:
-    """The application of one worker process, which begins with nothing of its parent's: not even a log."""
-    from gateway.app import create_app_from_environment
-    from gateway.config import load_settings
-    from gateway.logs import configure_logging
-
-    settings = load_settings(sandbox=False)
-    configure_logging(settings.log_level, settings.log_format)
-    return create_app_from_environment()
+    server = DrainingServer(create_app(settings), settings, announce, parent=parent)
+    return _run(server.serve(sockets=[listener]))
 
 
 def serve_with_sandbox(settings: Settings, host: str, port: int, sandbox_port: int | None) -> int:
@@ -166,6 +86,7 @@ def serve_with_sandbox(settings: Settings, host: str, port: int, sandbox_port: i
 
 async def _serve_with_sandbox(settings: Settings, listener: socket.socket, sandbox_port: int | None) -> None:
     from gateway.app import create_app
+    from gateway.server import DrainingServer
     from sandbox.server import DEFAULT_HOST, DEFAULT_PORT, SandboxServer
     from sandbox.settings import connection_settings
     from sandbox.state import SandboxState
@@ -175,9 +96,8 @@ async def _serve_with_sandbox(settings: Settings, listener: socket.socket, sandb
     sandbox = SandboxServer(state, DEFAULT_HOST, port, free_port_if_taken=sandbox_port is None)
     async with _entered(sandbox, DEFAULT_HOST, port, "--sandbox-port"):
         settings = settings.with_sandbox(connection_settings(sandbox.url))
-        config = server_config(create_app(settings, state), settings, drain_seconds=SANDBOX_DRAIN_SECONDS)
         announce = partial(_announce, settings, url_of(listener), sandbox.url)
-        await AnnouncingServer(config, announce).serve(sockets=[listener])
+        await DrainingServer(create_app(settings, state), settings, announce).serve(sockets=[listener])
 
 
 def serve_sandbox(host: str, port: int, *, tenants: int, users: int, throttle: bool) -> int:

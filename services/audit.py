@@ -114,6 +114,10 @@ class AuditLog(Protocol):
     """Keeps audit records. The record that `complete` takes is the one that was begun, or a copy of it with
     more in it, such as the id of the user that was created."""
 
+    @property
+    def catching_up(self) -> bool:
+        """Whether records wait that could not be brought in."""
+
     async def start(self) -> None:
         """Takes up what an earlier process could not bring in."""
 
@@ -215,6 +219,8 @@ def _for_logs(value: Any) -> Any:  # JSON
 
 class MemoryAudit:
     """Keeps the newest records in this process."""
+
+    catching_up: Final = False
 
     def __init__(self, *, max_records: int = MEMORY_RECORDS, clock: Callable[[], datetime] = utc_now) -> None:
         self._max_records = max_records

@@ -70,6 +70,10 @@ class RedisAudit:
         self._completing: set[asyncio.Task[None]] = set()
         self._catching_up: asyncio.Task[None] | None = None
 
+    @property
+    def catching_up(self) -> bool:
+        return self._catching_up is not None and not self._catching_up.done()
+
     async def start(self) -> None:
         if self._journal is not None and await self._journal.holds_any():
             self._catch_up_soon()

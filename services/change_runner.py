@@ -26,6 +26,8 @@ from services.upstream_use import current_use
 from services.writes import DEFAULT_POLICY, OutcomeUnknown, WritePolicy
 
 MUTATION_SECONDS = 90.0
+CUT_OFF_SECONDS = 2.0
+"""How long a change that is cut off may take to leave its record."""
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,126}[\x21-\x7e])?")
 _KEY_FIELD: Field = ("input", "idempotencyKey")
 
@@ -98,10 +100,19 @@ class ChangeRunner:
                 task.cancel()
             raise
 
+    @property
+    def running(self) -> int:
+        """How many changes are under way."""
+        return len(self._running)
+
     async def close(self, seconds: float = 60.0) -> None:
-        """Waits for the changes that are under way."""
+        """Waits for the changes that are under way. What takes longer is cut off, and recorded as such."""
         if self._running:
             await asyncio.wait(self._running, timeout=seconds)
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=CUT_OFF_SECONDS)
 
     async def _audited(self, request: ChangeRequest, change: Change, admit: Admission, work: Work) -> Outcome:
         """Leaves one record of the change, however it ends; none of a dry run, nor of an answer given again."""
@@ -113,6 +124,10 @@ class ChangeRunner:
             outcome = await self._admitted(request, change, admit, work)
             errors, state = [one.code.value for one in outcome.user_errors], _state(outcome, change)
             return outcome
+        except asyncio.CancelledError:
+            if change.written:
+                state = AuditOutcome.UNKNOWN  # the process stops, and nobody waits for the answer any more
+            raise
         except Exception:
             errors = ["INTERNAL"]
             if change.applied:

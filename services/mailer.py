@@ -79,6 +79,10 @@ class Mailer(Protocol):
     def configured(self) -> bool:
         """Whether mail can be sent at all; a dry run tells it beforehand."""
 
+    @property
+    def waiting(self) -> int:
+        """How many mails are under way or waiting for another try."""
+
     async def send(self, messages: Sequence[Message]) -> list[Delivery]:
         """Gives one delivery a message, in order, within ten seconds."""
 
@@ -90,6 +94,7 @@ class LogMailer:
     """Mail is not configured: sends nothing, says so, and logs that there was something to send."""
 
     configured: Final = False
+    waiting: Final = 0
 
     async def send(self, messages: Sequence[Message]) -> list[Delivery]:
         for message in messages:
