@@ -46,7 +46,7 @@ async def resolve_sku_holders(
     holders = [
         user for user, licenses in zip(users, held, strict=True) if any(one.sku_id == root.sku_id for one in licenses)
     ]
-    return user_page(holders, window, covering_one(users))
+    return user_page(holders, window, covering_one(info, root.tenant_id, users))
 
 
 def resolve_sku_tenant(root: strawberry.Parent[Any], info: Info) -> TenantRef | Awaitable[Tenant]:

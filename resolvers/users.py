@@ -19,6 +19,7 @@ from schema.enums import OrderDirection, UserOrderField, UserStatus
 from schema.inputs import UserBy, UserFilter, UserOrder
 from services.authorization import Permission
 from services.errors import NotFound, TenantNotFound, UpstreamError
+from services.lookups import ACTIVE_USERS, DELETED_USERS
 from services.models import DirectoryRole, Tenant, TenantRef, User, UserRef
 from services.user_actions import Deletion, UserAction, actions_on, deletion_of, is_shown
 
@@ -54,7 +55,7 @@ async def resolve_tenant_users(
     check_filter(wanted)
     users = await shown_users(info, root.microsoft_id, statuses_wanted(wanted))
     matching = await filtered(info, root.microsoft_id, users, wanted)
-    return user_page(matching, window, covering_one(users))
+    return user_page(matching, window, covering_one(info, root.microsoft_id, users))
 
 
 async def shown_users(info: Info, tenant_id: str, statuses: set[UserStatus]) -> list[User]:
@@ -84,9 +85,11 @@ def user_window(info: Info, order: UserOrder, first: int | None, after: str | No
     return read_window(_order(order), first, after, info.context.max_page_size)
 
 
-def covering_one(users: Sequence[User]) -> Coverage:
+def covering_one(info: Info, tenant_id: str, users: Sequence[User]) -> Coverage:
     """The coverage of an answer that speaks of one tenant, all of whose users were read."""
-    return Coverage(1, 1, 0, [], min((user.as_of for user in users), default=None))
+    stale = info.context.upstream_use.stale
+    is_stale = any((lookup.kind, tenant_id) in stale for lookup in (ACTIVE_USERS, DELETED_USERS))
+    return Coverage(1, 1, int(is_stale), [], min((user.as_of for user in users), default=None))
 
 
 def user_page(users: Sequence[User], window: Window[User], coverage: Coverage) -> UserPage:

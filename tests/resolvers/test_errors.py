@@ -60,14 +60,14 @@ async def test_a_failing_part_is_null_with_its_code_at_its_path(gateway, sandbox
     assert failures(answer) == [(f"tenant.{field}", code)]
 
 
-async def test_throttling_says_how_long_to_wait(gateway, sandbox):
-    broken(sandbox, {"path": "/subscribedskus", "status": 429, "retry_after": 7})
+async def test_throttling_for_longer_than_a_request_lasts_says_how_long_to_wait(gateway, sandbox):
+    broken(sandbox, {"path": "/subscribedskus", "status": 429, "retry_after": 120})
     answer = await gateway.ask(PAGE, {"tenant": CONTOSO})
 
     [error] = answer["errors"]
     assert error["path"] == ["tenant", "subscribedSkus"]
-    assert error["extensions"] == {"code": "THROTTLED", "retryAfterSeconds": 7}
-    assert error["message"] == "Microsoft asks to wait 7 seconds before asking again."
+    assert error["extensions"] == {"code": "THROTTLED", "retryAfterSeconds": 120}
+    assert error["message"] == "Microsoft asks to wait 120 seconds before asking again."
     assert answer["data"]["tenant"]["users"]["totalCount"] == 32
 
 
@@ -197,7 +197,7 @@ async def test_a_request_that_cannot_be_understood_is_told_by_code_and_never_quo
 async def test_exactly_one_way_to_name_a_tenant_is_taken(gateway, by):
     answer = await gateway.ask("query ($by: TenantBy!) { tenant(by: $by) { id } }", {"by": by})
 
-    assert answer["data"] is None
+    assert answer.get("data") is None
     assert answer["errors"][0]["extensions"]["code"] in {"BAD_INPUT", "VALIDATION_FAILED"}
     assert gateway.calls() == []
 

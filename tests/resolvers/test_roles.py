@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from sandbox.directory_roles import DIRECTORY_ROLES
+from sandbox.directory_roles import DIRECTORY_ROLES, HELPDESK_ADMINISTRATOR
 from sandbox.faults import read_rules
 from sandbox.people import person, stable_id
 from tests.gateway_client import CONTOSO
@@ -121,7 +121,7 @@ async def test_people_of_two_tenants_are_planned_apart(gateway):
 
 
 async def test_a_member_list_that_fails_fails_the_roles_of_that_page_and_nothing_else(gateway, sandbox):
-    sandbox.faults.rules = read_rules([{"path": "usermembers", "status": 501, "times": 1}])
+    sandbox.faults.rules = read_rules([{"path": f"{HELPDESK_ADMINISTRATOR}/usermembers", "status": 501}])
     answer = await gateway.ask(OF_PEOPLE, {"tenant": CONTOSO, "first": 30, "filter": {"status": ["ACTIVE"]}})
 
     nodes = answer["data"]["tenant"]["users"]["nodes"]

@@ -1,11 +1,16 @@
 """The people of a tenant: active and deleted in one list, who is shown, orders, filters, deletion."""
 
 from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from resolvers.context import Info
+from resolvers.users import covering_one
 from sandbox.faults import read_rules
 from sandbox.people import person, stable_id
+from services.upstream_use import UpstreamUse
 from tests.gateway_client import CONTOSO
 
 ADVENTURE = stable_id("tenant", "adventureworks.onmicrosoft.com")
@@ -125,6 +130,21 @@ async def test_coverage_tells_the_oldest_data(gateway):
     users = (await gateway.data(LIST, {"tenant": CONTOSO}))["tenant"]["users"]
 
     assert users["coverage"]["oldestAsOf"] == min(one["asOf"] for one in users["nodes"])
+
+
+@pytest.mark.parametrize(
+    ("stale", "told"),
+    [
+        (set(), 0),
+        ({("active-users", CONTOSO)}, 1),
+        ({("deleted-users", CONTOSO)}, 1),
+        ({("active-users", ADVENTURE)}, 0),
+    ],
+)
+def test_coverage_tells_of_a_list_that_an_older_copy_stands_in_for(stale, told):
+    info = cast(Info, SimpleNamespace(context=SimpleNamespace(upstream_use=UpstreamUse(stale=stale))))
+
+    assert covering_one(info, CONTOSO, []).stale == told
 
 
 @pytest.mark.parametrize("direction", ["ASC", "DESC"])
