@@ -10,7 +10,7 @@ from datetime import datetime
 from services.authorization import Caller, Permission
 from services.changes import Change, privileged_problems
 from services.deletion_memory import DeletionMemory
-from services.directory import find_deleted_user, find_holder, find_user, require_active_user
+from services.directory import find_deleted_user, find_holder, find_user, read_skus, require_active_user
 from services.errors import Conflict, NotFound, Refused, RefusedReason, TenantNotFound, UpstreamError
 from services.license_options import find_sku, restore_forecast
 from services.locks import Locks, sku_lock, user_lock
@@ -117,7 +117,7 @@ class DeletionService:
             async with self.locks.hold(names, deadline_seconds=change.seconds_left()):
                 holder, skus = await asyncio.gather(
                     find_holder(self.partner_center, user.tenant_id, user.user_principal_name),
-                    self.partner_center.list_subscribed_skus(ref.tenant_id),
+                    read_skus(change.cache, self.partner_center, ref.tenant_id),
                 )
                 if holder is not None:
                     raise Refusal(_taken(user, holder))

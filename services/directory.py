@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from services.cache import LookupCache
 from services.errors import NotFound, TenantNotFound
-from services.lookups import ACTIVE_USERS, USER
-from services.models import User, UserRef, UserStatus
+from services.lookups import ACTIVE_USERS, SUBSCRIBED_SKUS, USER
+from services.models import SubscribedSku, User, UserRef, UserStatus
 from services.outcomes import Field, Problem, ProblemCode, Refusal
 from services.partner_center.client import PartnerCenterClient
 
@@ -48,6 +48,14 @@ async def known_user(cache: LookupCache, ref: UserRef) -> User | None:
     [listed] = await cache.look_up(ACTIVE_USERS, [ref.tenant_id])
     users = kept_list.value if (kept_list := listed.fresh()) else []
     return next((user for user in users if user.microsoft_id == ref.user_id), None)
+
+
+async def read_skus(cache: LookupCache, partner_center: PartnerCenterClient, tenant_id: str) -> list[SubscribedSku]:
+    """The tenant's products, read past the cache and kept there: what else a payload says of them agrees."""
+    [looked] = await cache.look_up(SUBSCRIBED_SKUS, [tenant_id])
+    skus = await partner_center.list_subscribed_skus(tenant_id)
+    await cache.store_many(SUBSCRIBED_SKUS, {tenant_id: skus}, {tenant_id: looked.generation})
+    return skus
 
 
 async def find_holder(partner_center: PartnerCenterClient, tenant_id: str, name: str) -> User | None:
