@@ -95,6 +95,10 @@ class LimitedSchema(strawberry.Schema):
         except TimeoutError:
             if not timeout.expired():
                 raise
+        finally:
+            loaders = getattr(execution_context.context, "loaders", None)
+            if loaders is not None:  # batches run by themselves, and go on when who asked is cancelled
+                loaders.stop()
         if self.running.are_cut and not is_mutation:
             error = GraphQLError(_STOPPING, extensions={"code": "UNAVAILABLE"})
         else:

@@ -12,6 +12,7 @@ from strawberry.types import ExecutionContext
 
 from gateway.error_answers import answer_of, is_internal
 from gateway.execution import LimitedSchema
+from gateway.metrics import count_errors, count_use
 from resolvers.context import GatewayContext
 
 log = structlog.get_logger("gateway.operations")
@@ -38,14 +39,18 @@ class Figures(SchemaExtension):
 
 
 class ErrorAnswers(SchemaExtension):
-    """Tells callers of errors in words and codes of ours."""
+    """Tells callers of errors in words and codes of ours, and counts what the operation came to."""
 
     def on_operation(self) -> Iterator[None]:
         yield
+        context = self.execution_context.context
+        if isinstance(context, GatewayContext):
+            count_use(context.upstream_use)
         result = self.execution_context.result
         errors = getattr(result, "errors", None)
         if errors:
             result.errors = [answer_of(error) for error in errors]  # type: ignore[union-attr]  # it has errors
+            count_errors(str((error.extensions or {}).get("code")) for error in result.errors)  # type: ignore[union-attr]
 
 
 class GatewaySchema(LimitedSchema):

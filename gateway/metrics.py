@@ -6,7 +6,7 @@ here is imported, and whichever answers adds them up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -79,6 +79,12 @@ def count_use(use: UpstreamUse) -> None:
         _MISSES.inc(use.cache_misses)
     if use.stale:
         _STALE.inc(len(use.stale))
+
+
+def count_errors(codes: Iterable[str]) -> None:
+    """Counts the errors of one answer. Codes are ours, and few."""
+    for code in codes:
+        ERRORS.labels(code=code).inc()
 
 
 def set_gauges(sample: Sample) -> None:

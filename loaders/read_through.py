@@ -25,8 +25,11 @@ class Loader(Generic[K, V]):
     """
 
     def __init__(self, batch: Callable[[list[K]], Coroutine[Any, Any, list[V | Exception]]]) -> None:
+        self._batch = batch
+        self._running: set[asyncio.Task[Any]] = set()
+        self._stopped = False
         # aiodataloader wants values alone, though it takes exceptions among them.
-        self._loader: DataLoader[K, V] = DataLoader(batch)  # type: ignore[arg-type]
+        self._loader: DataLoader[K, V] = DataLoader(self._run)  # type: ignore[arg-type]
 
     def load(self, key: K) -> asyncio.Future[V]:
         """Gives the answer for a key, or raises its error."""
@@ -45,6 +48,23 @@ class Loader(Generic[K, V]):
     def clear_all(self) -> None:
         """Forgets what this request has asked so far."""
         self._loader.clear_all()
+
+    def stop(self) -> None:
+        """Ends what is still asked: nobody waits for the answer any more."""
+        self._stopped = True
+        for batch in self._running:
+            batch.cancel()
+
+    async def _run(self, keys: list[K]) -> list[V | Exception]:
+        task = asyncio.current_task()
+        assert task is not None
+        if self._stopped:
+            raise asyncio.CancelledError
+        self._running.add(task)
+        try:
+            return await self._batch(keys)
+        finally:
+            self._running.discard(task)
 
 
 def _take_note(answer: asyncio.Future[Any]) -> None:

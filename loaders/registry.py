@@ -51,6 +51,11 @@ class Loaders:
         for one in fields(self):
             getattr(self, one.name).clear_all()
 
+    def stop(self) -> None:
+        """Ends what is still asked, when the request has its answer or nobody waits for it."""
+        for one in fields(self):
+            getattr(self, one.name).stop()
+
 
 def build_loaders(
     partner_center: PartnerCenterClient, reads: SharedReads, max_age_seconds: float | None = None
