@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import strawberry
@@ -24,9 +24,13 @@ LICENSE_TYPES = (ProductType.CLOUD_SERVICES, ProductType.DYNAMICS)
 async def resolve_tenant_subscribed_skus(
     root: strawberry.Parent[Any], info: Info, filter: SkuFilter | None = None
 ) -> list[SubscribedSku]:
-    wanted = filter or SkuFilter()
-    types = LICENSE_TYPES if wanted.product_types is None else wanted.product_types
     skus = await info.context.loaders.subscribed_skus_by_tenant.load(root.microsoft_id)
+    return listed_skus(skus, filter or SkuFilter())
+
+
+def listed_skus(skus: Sequence[SubscribedSku], wanted: SkuFilter) -> list[SubscribedSku]:
+    """The products that a filter leaves, in name order; by default those that give licenses to people."""
+    types = LICENSE_TYPES if wanted.product_types is None else wanted.product_types
     left = [sku for sku in skus if sku.product_type in types and _matches(sku, wanted)]
     return sorted(left, key=lambda sku: (folded(sku.product_name), sku.sku_id))
 

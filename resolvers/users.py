@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import strawberry
 
 from resolvers.context import Info
+from resolvers.coverage import Coverage as Coverage
 from resolvers.ordering import folded
 from resolvers.paging import DEFAULT_PAGE_SIZE, Order, Page, Place, Window, paginate, read_window
 from resolvers.tenants import tenant_of
@@ -22,17 +22,6 @@ from services.errors import NotFound, TenantNotFound, UpstreamError
 from services.lookups import ACTIVE_USERS, DELETED_USERS
 from services.models import DirectoryRole, Tenant, TenantRef, User, UserRef
 from services.user_actions import Deletion, UserAction, actions_on, deletion_of, is_shown
-
-
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """Which tenants an answer speaks of. `asked` is the sum of `answered` and the failed ones."""
-
-    asked: int
-    answered: int
-    stale: int
-    failed: list[Any]
-    oldest_as_of: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from schema.enums import OrderDirection, ProductType, TenantOrderField, UserOrde
 from schema.scalars import UUID, CountryCode
 
 ARGUMENTS = {
+    "scope": "Which tenants to ask; every one of the viewer by default",
     "id": "Global id of the object",
     "ids": "Global ids of the objects; at most 100",
     "by": "Which one is meant, said in exactly one way",
@@ -39,6 +40,16 @@ class UserBy:
     )
     user_principal_name: strawberry.Maybe[str] = strawberry.field(
         default=None, description="Sign-in name, in either case. Costs the calls of the users list"
+    )
+
+
+@strawberry.input(one_of=True, description="Which tenants to ask")
+class TenantScope:
+    all: strawberry.Maybe[bool] = strawberry.field(
+        default=None, description="Every tenant of the viewer. The default; false is refused"
+    )
+    ids: strawberry.Maybe[list[strawberry.ID]] = strawberry.field(
+        default=None, description="These tenants, by their global ids"
     )
 
 

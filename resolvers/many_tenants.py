@@ -1,0 +1,108 @@
+"""Asking many tenants at once, and saying honestly which of them answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from math import ceil
+from typing import Generic, TypeVar
+
+from resolvers.context import Info
+from resolvers.coverage import Coverage
+from resolvers.scope import tenants_in_scope
+from schema.enums import TenantFailureCode
+from schema.inputs import TenantScope
+from services.errors import AccessMissing, BadInput, TenantNotFound, Throttled, Timeout, UpstreamError
+from services.global_ids import decode_id
+from services.lookups import Lookup
+from services.models import Tenant
+
+T = TypeVar("T")
+
+MOST_IDS = 1_000
+_WINDOW = 64
+"""So many tenants are asked at once: a tenant costs a few calls, and the transport bounds those in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantFailure:
+    """A tenant that is missing in an answer, and why."""
+
+    tenant: Tenant
+    code: TenantFailureCode
+    retry_after_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answers(Generic[T]):
+    """What each tenant answered, in the order asked, and which did not."""
+
+    given: list[tuple[Tenant, T]]
+    failed: list[TenantFailure]
+
+
+async def tenants_of_scope(info: Info, scope: TenantScope | None) -> list[Tenant]:
+    """The tenants that a scope names; every one of the viewer's where it names none."""
+    tenants = await tenants_in_scope(info)
+    if scope is None or scope.ids is None:
+        if scope is not None and scope.all is not None and not scope.all.value:
+            raise BadInput("scope.all: give true, or name the tenants with ids.")
+        return tenants
+    ids = scope.ids.value
+    if len(ids) > MOST_IDS:
+        raise BadInput(f"scope.ids: at most {MOST_IDS} tenants can be named; ask for all instead.")
+    by_id = {tenant.id: tenant for tenant in tenants}
+    for index, id in enumerate(ids):
+        decoded = decode_id(id)
+        if id not in by_id or decoded is None or decoded.kind != "Tenant":
+            raise BadInput(f"scope.ids[{index}]: there is no such tenant.")
+    return [by_id[id] for id in dict.fromkeys(ids)]
+
+
+async def ask_each(tenants: Sequence[Tenant], ask: Callable[[Tenant], Awaitable[T]]) -> Answers[T]:
+    """Asks every tenant. One that fails costs only itself; a defect of ours is no failure of a tenant."""
+    turns = asyncio.Semaphore(_WINDOW)
+
+    async def in_turn(tenant: Tenant) -> T | UpstreamError:
+        async with turns:
+            try:
+                return await ask(tenant)
+            except UpstreamError as error:
+                return error
+
+    results = await asyncio.gather(*map(in_turn, tenants))
+    given: list[tuple[Tenant, T]] = []
+    failed: list[TenantFailure] = []
+    for tenant, result in zip(tenants, results, strict=True):
+        if isinstance(result, UpstreamError):
+            failed.append(_failure(tenant, result))
+        else:
+            given.append((tenant, result))
+    return Answers(given, failed)
+
+
+def coverage_of(
+    info: Info, answers: Answers[T], lookups: Iterable[Lookup[str, object]], as_ofs: Iterable[datetime]
+) -> Coverage:
+    """What the answers speak of. `lookups` are those whose older copies may have stood in."""
+    kinds = [lookup.kind for lookup in lookups]
+    stale = info.context.upstream_use.stale
+    stale_count = sum(any((kind, tenant.microsoft_id) in stale for kind in kinds) for tenant, _ in answers.given)
+    return Coverage(
+        asked=len(answers.given) + len(answers.failed),
+        answered=len(answers.given),
+        stale=stale_count,
+        failed=answers.failed,
+        oldest_as_of=min(as_ofs, default=None),
+    )
+
+
+def _failure(tenant: Tenant, error: UpstreamError) -> TenantFailure:
+    if isinstance(error, Throttled):
+        return TenantFailure(tenant, TenantFailureCode.THROTTLED, ceil(error.retry_after_seconds))
+    if isinstance(error, (AccessMissing, TenantNotFound)):
+        return TenantFailure(tenant, TenantFailureCode.ACCESS_MISSING, None)
+    code = TenantFailureCode.TIMEOUT if isinstance(error, Timeout) else TenantFailureCode.UPSTREAM_ERROR
+    return TenantFailure(tenant, code, None)
