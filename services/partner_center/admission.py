@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -58,14 +57,11 @@ class Admission:
         gates: Gates,
         breakers: Breakers,
         on_event: Callable[[CallEvent], None],
-        *,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._slots = slots
         self._gates = gates
         self._breakers = breakers
         self._on_event = on_event
-        self._clock = clock
 
     @asynccontextmanager
     async def admit(self, scope: GateScope) -> AsyncIterator[Admitted]:
@@ -86,7 +82,7 @@ class Admission:
                     # While it waited for its slot, other calls may have been throttled.
                     if await self._gates.may_go(scope, entered):
                         passage = self._breakers.enter(scope.tenant_id)
-                        call.asked_at = self._clock()
+                        call.asked_at = self._gates.now()
                         try:
                             yield call
                         finally:

@@ -110,6 +110,10 @@ class Gates:
         self._gates: dict[GateScope, Gate] = {}
         self._throttled_at: dict[str, float] = {}
 
+    def now(self) -> float:
+        """The time that `close` wants to know of a call's begin."""
+        return self._clock()
+
     async def enter(self, scope: GateScope) -> Sequence[Gate]:
         """Returns when a call may start; what it gives is for `leave`.
 
@@ -162,7 +166,7 @@ class Gates:
         """
         now = self._clock()
         gate = self._gates.setdefault(scope, Gate())
-        is_new = asked_at >= gate.closed_at
+        is_new = asked_at > gate.closed_at
         if is_new:
             gate.in_a_row += 1
             gate.closed_at = now
