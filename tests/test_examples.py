@@ -178,6 +178,61 @@ FACTS: dict[str, dict[str, object]] = {
         "tenants.totalCount": 13,
         "tenants.nodes.3.name": "Contoso",
     },
+    "14-assign-licenses": {
+        "updateUserLicenses.user.licenses.*.sku.productName": [E3],
+        "updateUserLicenses.user.licenses.0.disabledServicePlans": [{"name": "SWAY"}],
+        "updateUserLicenses.effects.*.change": [1],
+        "updateUserLicenses.effects.0.consumedUnitsAfter": 21,
+        "updateUserLicenses.effects.0.predicted": False,
+        "updateUserLicenses.userErrors": [],
+    },
+    "15-edit-user": {
+        "updateUser.user.displayName": "Christie Cline-Moore",
+        "updateUser.user.roles": [{"name": "Helpdesk Administrator"}],
+        "updateUser.changedFields": ["lastName", "displayName", "usageLocation", "roleIds"],
+        "updateUser.userErrors": [],
+    },
+    "16-create-user": {
+        "createUser.user.userPrincipalName": "robin.kline@contoso.onmicrosoft.com",
+        "createUser.user.licenses.*.sku.productName": [E3],
+        "createUser.user.roles": [{"name": "Helpdesk Administrator"}],
+        "createUser.delivery.*.status": ["FAILED"],
+        "createUser.effects.*.availableUnitsAfter": [4],
+        "createUser.userErrors": [],
+    },
+    "17-delete-user": {
+        "deleteUser.user.status": "DELETED",
+        "deleteUser.user.deletion.daysLeft": 29,
+        "deleteUser.effects.*.change": [-1, -1, -1, -1, -1],
+        "deleteUser.userErrors": [],
+    },
+    "18-restore-user": {
+        "restoreUser.user.displayName": "Enrico Cattaneo",
+        "restoreUser.user.status": "ACTIVE",
+        "restoreUser.user.licenses.*.sku.productName": [EMS, E3],
+        "restoreUser.effects.*.change": [1, 1],
+        "restoreUser.userErrors": [],
+    },
+    "19-reset-password": {
+        "resetUserPassword.temporaryPassword": None,
+        "resetUserPassword.delivery.*.kind": ["NOTICE"],
+        "resetUserPassword.userErrors": [],
+    },
+    "20-audit-log": {"tenant.auditLog.totalCount": 0, "tenant.auditLog.nodes": []},
+    "21-find-anywhere": {
+        "users.totalCount": 2,
+        "users.nodes.*.tenant.name": ["Contoso", "Fabrikam"],
+        "users.coverage.asked": 13,
+        "users.coverage.answered": 12,
+        "users.coverage.failed": [
+            {"tenant": {"name": "Adatum Corporation"}, "code": "ACCESS_MISSING", "retryAfterSeconds": None}
+        ],
+    },
+    "22-portfolio": {
+        "portfolio.coverage": {"asked": 3, "answered": 3, "failed": []},
+        "portfolio.lines.0.productName": EMS,
+        "portfolio.lines.0.subscribedSkus.nodes": [{"availableUnits": 4, "tenant": {"name": "Contoso"}}],
+    },
 }
 """By example: what stands at a path of its answer. `*` gives a list with what the rest of the path says of each."""
 
@@ -229,9 +284,13 @@ class Uses(Visitor):
         self.found: set[str] = set()
 
     def enter_field(self, node, *_):
-        # With fragments on an interface's types, the interface's own field is asked for through each of them.
+        # With fragments on an interface's types, the interface's own field is asked for through each of them, and
+        # the interface's field is that of each of its types.
         parent = self.types.get_parent_type()
-        self.found.add(f"{parent}.{node.name.value}")
+        kinds = [parent]
+        if isinstance(parent, GraphQLInterfaceType):
+            kinds += SCHEMA.get_possible_types(parent)
+        self.found |= {f"{kind}.{node.name.value}" for kind in kinds}
         self.found |= {f"{parent}.{node.name.value}({argument.name.value}:)" for argument in node.arguments or ()}
 
     def enter_object_field(self, node, *_):
