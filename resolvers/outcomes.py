@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
@@ -19,9 +19,9 @@ from services.change_runner import ChangeRequest
 from services.changes import Change, missing_permissions
 from services.errors import UpstreamError
 from services.global_ids import decode_id
-from services.license_options import find_sku
+from services.licenses import is_predicted
 from services.models import SubscribedSku, UserRef
-from services.outcomes import Field, LicenseEffect, Outcome, Problem, ProblemCode, Refusal
+from services.outcomes import Field, Outcome, Problem, ProblemCode, Refusal
 
 Work = Callable[[Change], Awaitable[Outcome]]
 
@@ -121,7 +121,10 @@ async def _run(info: Info, target: _Target, input: Any, tenant_id: str, user_id:
             outcome = await work(change)
         finally:
             info.context.loaders.clear_all()
-        return await _compared(info, outcome)
+        if not _asks_whether_predicted(info):
+            return outcome
+        # Not through the loaders: they end with the request, and the change may have to outlive it.
+        return await info.context.changes.licenses.compared(change, outcome)
 
     return await info.context.changes.runner.run(request, admit, confirmed)
 
@@ -137,26 +140,11 @@ async def _is_known_in_scope(change: Change) -> bool:
     return caller.tenant_ids is not None and caller.reseller_id is not None
 
 
-async def _compared(info: Info, outcome: Outcome) -> Outcome:
-    """Looks whether Microsoft shows the figures by now, if that is asked for: a repeat under the same key is told
-    what was seen then."""
-    if not outcome.effects or outcome.effects[0].forecast or not _asks_whether_predicted(info):
-        return outcome
-    shown = await _shown(info, outcome.effects[0].sku.tenant_id)
-    effects = (replace(one, predicted=_is_predicted(one, shown)) for one in outcome.effects)
-    return replace(outcome, effects=tuple(effects))
-
-
 async def _shown(info: Info, tenant_id: str) -> Sequence[SubscribedSku]:
     try:
         return await info.context.loaders.subscribed_skus_by_tenant.load(tenant_id)
     except UpstreamError:
         return ()
-
-
-def _is_predicted(effect: LicenseEffect, shown: Sequence[SubscribedSku]) -> bool:
-    now = find_sku(shown, effect.sku.sku_id)
-    return now is None or now.consumed_units != effect.consumed_units_after
 
 
 def _asks_whether_predicted(info: Info) -> bool:
@@ -209,7 +197,7 @@ async def resolve_effect_predicted(root: strawberry.Parent[Any], info: Info) -> 
         return True
     if root.predicted is not None:
         return bool(root.predicted)
-    return _is_predicted(root, await _shown(info, root.sku.tenant_id))
+    return is_predicted(root, await _shown(info, root.sku.tenant_id))
 
 
 def resolve_temporary_password(root: strawberry.Parent[Any]) -> str | None:

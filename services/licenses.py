@@ -11,7 +11,7 @@ from typing import Any
 
 from services.authorization import Permission
 from services.changes import Change, privileged_problems, problem_of, together_with
-from services.directory import known_user, require_active_user
+from services.directory import known_user, read_skus, require_active_user
 from services.errors import NotFound, Refused, RefusedReason, UpstreamError
 from services.license_options import find_sku
 from services.locks import Locks, sku_lock, user_lock
@@ -78,6 +78,17 @@ class LicenseService:
             change.makes_stale(LICENSES, ref)
             change.makes_stale(SUBSCRIBED_SKUS, ref.tenant_id)
             return await self._made(change, user, edit, plan)
+
+    async def compared(self, change: Change, outcome: Outcome) -> Outcome:
+        """Looks whether Microsoft shows the figures by now. A repeat under the same key is told what was seen then."""
+        if not outcome.effects or change.dry_run:
+            return outcome
+        try:
+            shown = await read_skus(change.cache, self.partner_center, change.tenant_id)
+        except UpstreamError:
+            shown = []
+        effects = (replace(one, predicted=is_predicted(one, shown)) for one in outcome.effects)
+        return replace(outcome, effects=tuple(effects))
 
     async def _checked(self, change: Change, ref: UserRef, edit: LicenseEdit) -> _Plan:
         """What is to be written, decided on fresh reads; refuses with all that stands in the way."""
@@ -258,6 +269,12 @@ class _Plan:
         known = before.get("disabledServicePlanIds", {})
         changed = {sku_id: plans for sku_id, plans in off.items() if plans or sku_id in known}
         return found | {"disabledServicePlanIds": known | changed} if changed else found
+
+
+def is_predicted(effect: LicenseEffect, shown: Sequence[SubscribedSku]) -> bool:
+    """Whether the figures after a change are not those that Microsoft shows."""
+    now = find_sku(shown, effect.sku.sku_id)
+    return now is None or now.consumed_units != effect.consumed_units_after
 
 
 def assignment_problems(
