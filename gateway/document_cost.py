@@ -7,7 +7,7 @@ spread: counting takes time in proportion to the document.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphql import (
@@ -40,6 +40,7 @@ from gateway.upstream_costs import (
     Asks,
     Per,
     asked_by_filter,
+    tenants_in,
 )
 
 _SATURATED = 10**9
@@ -93,12 +94,12 @@ class _Sum:
         _share(self.of_tenant, other.of_tenant)
         self.has_page |= other.has_page
 
-    def ask(self, asks: Asks, place: str, given_ids: int) -> None:
-        calls = asks.calls * given_ids if asks.per is Per.ID else asks.calls
-        weight = _Weight(calls, calls, (place,))
-        if asks.per is Per.ID:
-            self.calls = self.calls.plus(weight)
+    def ask(self, asks: Asks, place: str, times: int) -> None:
+        """Adds a look-up; one that nothing shares so many times."""
+        if asks.per in (Per.ID, Per.TENANT_IN_SCOPE):
+            self.calls = self.calls.plus(_Weight(asks.calls * times, asks.calls * times, (place,)))
         else:
+            weight = _Weight(asks.calls, asks.calls, (place,))
             _share(self.of_tenant if asks.per is Per.TENANT else self.of_object, {asks.look_up: weight})
 
     def settle(self, *, tenant: bool) -> _Weight:
@@ -184,10 +185,15 @@ class CostCounter:
         if definition is None:  # introspection
             return
         arguments = {each.name.value: each.value for each in node.arguments or ()}
+        asked = self._asked(parent, name, arguments)
+        tenants = self._tenants(asked, arguments)
         ids = self._values.read(arguments["ids"]) if "ids" in arguments else None
         given_ids = len(ids) if isinstance(ids, list) else 1
-        for asks in self._asked(parent, name, arguments):
-            total.ask(asks, name, given_ids)
+        for asks in asked:
+            if tenants is None:
+                total.ask(asks, name, given_ids)
+            else:
+                total.ask(replace(asks, per=Per.TENANT_IN_SCOPE), name, tenants)
         size = self._page_size(node, definition, arguments)
         if size is not None:
             total.has_page = True
@@ -201,7 +207,10 @@ class CostCounter:
         is_tenant = kind.name in (TENANT_TYPE, "Node")
         total.nodes = total.nodes.plus(inner.nodes.times(count, shown))
         total.calls = total.calls.plus(inner.settle(tenant=is_tenant).times(count, shown))
-        if not is_tenant:
+        if tenants is not None:
+            for weight in inner.of_tenant.values():
+                total.calls = total.calls.plus(weight.times(tenants, shown))
+        elif not is_tenant:
             _share(total.of_tenant, {each: weight.times(1, shown) for each, weight in inner.of_tenant.items()})
         total.has_page |= inner.has_page
 
@@ -217,6 +226,12 @@ class CostCounter:
         known = ASKED_BY_FIELD.get((parent.name, name))
         asks = [known] if known else []
         return asks + asked_by_filter(self._values.read(arguments.get("filter")))
+
+    def _tenants(self, asked: list[Asks], arguments: Mapping[str, Any]) -> int | None:
+        """How many tenants the field asks, where it asks many by itself."""
+        if all(asks.per is not Per.TENANT_IN_SCOPE for asks in asked):
+            return None
+        return tenants_in(self._values.read(arguments.get("scope")))
 
     def _page_size(self, node: FieldNode, definition: GraphQLField, arguments: Mapping[str, Any]) -> int | None:
         if "first" not in definition.args:

@@ -27,7 +27,8 @@ _SYNTAX = re.compile(
 
 _ABOUT_NAMES = re.compile(
     r"Cannot |Unknown |Fields? '|Fragment |Directive |The (?:directive|query|mutation|subscription) "
-    r"|This anonymous |Anonymous |Subscription |There can be only one (?:argument|variable|operation|fragment|directive)"
+    r"|This anonymous |Anonymous |Subscription "
+    r"|There can be only one (?:argument|variable|operation|fragment|directive)"
     r"|Variable '\$\w+' (?:is |of type |of required type )|Argument '[^']*' of type "
     r"|GraphQL introspection |Maximum introspection |Too many |Must provide "
 )

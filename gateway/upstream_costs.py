@@ -18,6 +18,8 @@ class Per(Enum):
     """One look-up for each object that has the field."""
     TENANT = "tenant"
     """One look-up serves every object of the tenant."""
+    TENANT_IN_SCOPE = "tenant in scope"
+    """One look-up for each tenant that the argument `scope` leaves, and as many of all that is shared by a tenant."""
     ID = "id"
     """One look-up for each id in the argument `ids`, or each time the field is written."""
 
@@ -35,6 +37,8 @@ TENANT_TYPE = "Tenant"
 PLAIN_LIST_ITEMS = 10
 """How many items a list without pages is taken to have, where pages lie below it."""
 DEFAULT_PAGE_SIZE = 50
+TENANTS_IN_SCOPE = 50
+"""How many tenants a question over all of them is taken to be about, where it does not name them."""
 PEOPLE_OF_A_TENANT = 50
 """How many people are taken to be looked at by what has to look at all of a tenant."""
 CALLS_OF_A_CHANGE = 10
@@ -50,6 +54,8 @@ ASKED_BY_FIELD: Mapping[tuple[str, str], Asks] = {
     ("Query", "nodes"): Asks("object", per=Per.ID),
     ("Query", "tenant"): Asks("tenant", per=Per.ID),
     ("Query", "tenants"): Asks("tenants"),
+    ("Query", "users"): Asks("users of a tenant", per=Per.TENANT_IN_SCOPE),
+    ("Query", "portfolio"): Asks("products of a tenant", per=Per.TENANT_IN_SCOPE),
     ("Tenant", "domains"): Asks("domains", per=Per.TENANT),
     ("Tenant", "country"): Asks("company", per=Per.TENANT),
     ("Tenant", "access"): Asks("access", 2, Per.TENANT),
@@ -79,3 +85,9 @@ def asked_by_filter(filter: object) -> list[Asks]:
     if roles is not None:
         asks.append(Asks("members of roles", len(roles) if isinstance(roles, list) else 1, Per.TENANT))
     return asks
+
+
+def tenants_in(scope: object) -> int:
+    """How many tenants a question over many is about, by its argument `scope` as the caller gave it."""
+    named = scope.get("ids") if isinstance(scope, dict) else None
+    return len(named) if isinstance(named, list) else TENANTS_IN_SCOPE
