@@ -21,6 +21,9 @@ LOOK_SECONDS = 0.2
 LONGEST_DRAIN_MARGIN_SECONDS = 20.0
 """Beyond the seconds of the settings, for mails and records to be brought in; then a worker is killed."""
 
+_ENDED_WELL = (0, -signal.SIGTERM, -signal.SIGINT)
+"""A worker that is told to stop while it starts knows no better than to die of the signal."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -53,7 +56,7 @@ class Workers:
                 time.sleep(LOOK_SECONDS)
                 failed = not self._replace_dead()
             self._end()
-            return 1 if failed or any(each.exitcode for each, _ in self._workers) else 0
+            return 1 if failed or any(each.exitcode not in _ENDED_WELL for each, _ in self._workers) else 0
 
     def _start(self) -> tuple[SpawnProcess, Event]:
         ready = self._spawn.Event()
