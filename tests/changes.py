@@ -9,16 +9,14 @@ from typing import Any
 
 import httpx
 
-from gateway.app import create_app
-from gateway.config import Settings
 from sandbox.app import create_app as create_sandbox
 from sandbox.faults import read_rules
 from sandbox.people import stable_id
-from sandbox.settings import connection_settings
 from sandbox.state import SandboxState
 from sandbox.world import Holding, User
 from services.global_ids import encode_id
-from tests.gateway_client import CONTOSO, SANDBOX_URL, Gateway
+from tests import gateway_client
+from tests.gateway_client import CONTOSO, Gateway
 
 WRITES = ("POST", "PATCH", "PUT", "DELETE")
 
@@ -66,7 +64,7 @@ AUDIT = """query ($tenant: UUID!, $first: Int, $after: String) {
 }"""
 
 
-async def change(gateway: Gateway, mutation: str, authorization: str | None = None, **input: Any) -> dict[str, Any]:
+async def change(gateway: Gateway, mutation: str, authorization: str | None = None, /, **input: Any) -> dict[str, Any]:
     """The payload of the one mutation of a document."""
     headers = {"Authorization": authorization} if authorization else {}
     data = await gateway.data(mutation, {"input": input}, **headers)
@@ -177,12 +175,9 @@ class BentMicrosoft(httpx.AsyncBaseTransport):
 async def running_gateway(
     sandbox: SandboxState, *, redis_url: str | None = None, bend: Bend | None = None
 ) -> AsyncIterator[Gateway]:
-    """Another gateway over the same sandbox."""
-    environ = {"GATEWAY_REDIS_URL": redis_url} if redis_url else {}
-    settings = Settings.from_env(environ, sandbox=True).with_sandbox(connection_settings(SANDBOX_URL))
-    app = create_app(settings, sandbox, http=BentMicrosoft(sandbox, bend or (lambda _: None)))
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8000", timeout=30) as http,
-    ):
-        yield Gateway(http, sandbox)
+    """Another gateway over the same sandbox, bent or not."""
+    settings = {"GATEWAY_REDIS_URL": redis_url} if redis_url else {}
+    async with gateway_client.running_gateway(
+        sandbox, BentMicrosoft(sandbox, bend) if bend else None, **settings
+    ) as it:
+        yield it

@@ -62,6 +62,7 @@ async def test_the_user_is_deleted_and_the_units_come_free(gateway, sandbox, e3,
     adele = person_of(sandbox, ADELE)
     payload = await delete(gateway, ADELE)
 
+    assert adele.deleted_at is not None
     deleted_at = adele.deleted_at.isoformat().replace("+00:00", "Z")
     user = payload["user"]
     assert (user["id"], user["status"]) == (id_of(sandbox, ADELE), "DELETED")

@@ -177,6 +177,7 @@ async def test_at_exactly_30_days_it_is_over(gateway, sandbox, later):
 
 async def test_the_services_clock_counts(gateway, sandbox):
     enrico = person_of(sandbox, ENRICO)
+    assert enrico.deleted_at is not None
     left = enrico.deleted_at + timedelta(days=30) - sandbox.clock.now()
     sandbox.clock.advance(left.total_seconds())
     sandbox.tokens.reset()
