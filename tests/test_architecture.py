@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("gateway", "schema", "resolvers", "loaders", "services", "sandbox")
+PACKAGES = ("gateway", "schema", "resolvers", "loaders", "services", "sandbox", "execution")
 ENVIRONMENT = re.compile(r"\bos\.(environ|getenv)|^from os import .*\b(environ|getenv)", flags=re.MULTILINE)
 OURS = "partner-center-gateway"
 CATCH_ALLS = {"utils", "util", "helpers", "helper", "common", "base", "misc"}

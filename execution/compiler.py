@@ -1,0 +1,168 @@
+"""Turns a structure into functions that write the answer straight from the objects' attributes.
+
+A selection of plain fields becomes one function with one expression, whatever its depth:
+
+    def build(items):
+        return [
+            {"name": v1 if type(v1 := i0.name) is str else None if v1 is None else k1(v1), ...}
+            if type(i0) in k0 or k2(i0) else None
+            for i0 in items
+        ]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+from graphql import (
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLSchema,
+    is_leaf_type,
+    is_list_type,
+    is_non_null_type,
+    is_object_type,
+)
+
+from execution.fields import attribute_of, batch_for
+from execution.leaves import Refused, checked, is_no_value, shortcut
+from execution.plans import Build, Plan, Step, Structure
+
+
+def compile_plan(schema: GraphQLSchema, kind: GraphQLObjectType, structure: Structure, *, nullable: bool) -> Plan:
+    """The plan of a selection on objects of a type; `nullable` says whether null may stand among them."""
+    writer = _Writer(schema)
+    item = writer.new()
+    fields: list[str] = []
+    steps: list[Step] = []
+    for response, name, below in structure:
+        written = writer.field(kind, name, below, item)
+        fields.append(f"{response!r}: {written}")
+        if written is None:
+            steps.append(_step(schema, kind, response, name, below))
+    known, admit = map(writer.keep, _admission(kind, nullable=nullable))
+    answer = f"{{{', '.join(fields)}}} if type({item}) in {known} or {admit}({item}) else None"
+    return Plan(writer.function(item, answer), tuple(steps))
+
+
+def _step(schema: GraphQLSchema, kind: GraphQLObjectType, response: str, name: str, below: Structure | None) -> Step:
+    field = schema.get_field(kind, name)
+    assert field is not None  # the structure was made of fields that are there
+    attribute, batch = attribute_of(field), batch_for(schema, field)
+    inner, nullable = _unwrapped(field.type)
+    is_list = is_list_type(inner)
+    item_type: Any = inner.of_type if is_list_type(inner) else field.type
+    item_kind, nullable_items = _unwrapped(item_type)
+    build: Build | None = None
+    plan: Plan | None = None
+    if attribute or batch:
+        writer = _Writer(schema)
+        value = writer.new()
+        written = writer.value(field.type, below, value)
+        if written is not None:
+            build = writer.function(value, written)
+        elif is_object_type(item_kind) and below is not None:
+            # Null in place of a single object is seen to before its fields are.
+            plan = compile_plan(schema, item_kind, below, nullable=is_list and nullable_items)
+    return Step(
+        name=response,
+        field=field,
+        read=attrgetter(attribute) if attribute and plan else None,
+        batch=batch,
+        build=build,
+        below=plan,
+        item_kind=item_kind if plan else None,
+        item_type=item_type,
+        is_list=is_list,
+        nullable=nullable,
+    )
+
+
+def _unwrapped(kind: GraphQLOutputType) -> tuple[Any, bool]:
+    """A type without the mark that it is never null, and whether it had none."""
+    return (kind.of_type, False) if is_non_null_type(kind) else (kind, True)
+
+
+class _Writer:
+    """Writes expressions, and holds what they name."""
+
+    def __init__(self, schema: GraphQLSchema) -> None:
+        self._schema = schema
+        self._named: dict[str, Any] = {"refuse": _refuse}
+        self._count = 0
+
+    def new(self) -> str:
+        self._count += 1
+        return f"v{self._count}"
+
+    def keep(self, value: Any) -> str:
+        name = f"k{len(self._named)}"
+        self._named[name] = value
+        return name
+
+    def function(self, item: str, answer: str) -> Build:
+        """The function that gives the answer to each of its items."""
+        # Response names are GraphQL names in quotes and attributes are identifiers: no text of a caller is code here.
+        exec(f"def build(items):\n return [{answer} for {item} in items]", self._named)  # noqa: S102
+        build: Build = self._named.pop("build")
+        return build
+
+    def field(self, kind: GraphQLObjectType, name: str, below: Structure | None, owner: str) -> str | None:
+        """An expression for a field of what the name `owner` stands for; None where it is more than plain values."""
+        if name == "__typename":
+            return repr(kind.name)
+        field = self._schema.get_field(kind, name)
+        attribute = field and attribute_of(field)
+        return self.value(field.type, below, f"{owner}.{attribute}") if field and attribute else None
+
+    def value(self, kind: GraphQLOutputType, below: Structure | None, read: str) -> str | None:
+        """An expression for a value of a type, which reads it once."""
+        inner, nullable = _unwrapped(kind)
+        got = self.new()
+        bound = f"{got} := {read}"
+        if is_list_type(inner):
+            item = self.new()
+            each = self.value(inner.of_type, below, item)
+            otherwise = f"None if {got} is None else refuse()" if nullable else "refuse()"
+            is_list = f"type({bound}) is list or type({got}) is tuple"
+            return each and f"([{each} for {item} in {got}] if {is_list} else {otherwise})"
+        if is_leaf_type(inner):
+            slow = self.keep(checked(inner))
+            otherwise = f"None if {got} is None else {slow}({got})" if nullable else f"{slow}({got})"
+            short = shortcut(inner, self.keep)
+            if short is None:
+                return f"(None if ({bound}) is None else {slow}({got}))" if nullable else f"{slow}({read})"
+            test, written = (part.format(got, got, got, read=bound) for part in short)
+            return f"({written} if {test} else {otherwise})"
+        if is_object_type(inner) and below is not None:
+            fields = [(response, self.field(inner, name, deeper, got)) for response, name, deeper in below]
+            if any(written is None for _, written in fields):
+                return None
+            known, admit = map(self.keep, _admission(inner, nullable=nullable))
+            answer = ", ".join(f"{response!r}: {written}" for response, written in fields)
+            return f"({{{answer}}} if type({bound}) in {known} or {admit}({got}) else None)"
+        return None
+
+
+def _admission(kind: GraphQLObjectType, *, nullable: bool) -> tuple[set[type], Callable[[Any], bool]]:
+    """The classes whose objects are of a type, and what is asked of one that is not among them (yet).
+
+    `is_type_of` is asked once a class, not once an object: it must not look at more.
+    """
+    known: set[type] = set()
+
+    def admit(value: Any) -> bool:
+        if value is None and nullable:
+            return False
+        if is_no_value(value) or (kind.is_type_of and kind.is_type_of(value, None) is not True):  # type: ignore[arg-type]
+            raise Refused
+        known.add(type(value))
+        return True
+
+    return known, admit
+
+
+def _refuse() -> Any:
+    raise Refused
