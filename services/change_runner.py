@@ -182,12 +182,19 @@ class ChangeRunner:
             elif _is_final(outcome, change):
                 await self._idempotency.finish(scope, lease, _as_json(outcome))
             else:
-                await self._idempotency.release(scope, lease)
+                await self._give_back(change, scope, lease)
             settled = True
             return outcome
         finally:
             if not settled and not change.written:
-                await self._idempotency.release(scope, lease)
+                await self._give_back(change, scope, lease)
+
+    async def _give_back(self, change: Change, scope: str, lease: str) -> None:
+        """Frees the key of a change that did nothing, unless an earlier run of it may have done something."""
+        if change.resumed:
+            await self._idempotency.mark_unknown(scope, lease)
+        else:
+            await self._idempotency.release(scope, lease)
 
 
 async def _attempt(request: ChangeRequest, change: Change, work: Work) -> Outcome:

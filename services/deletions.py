@@ -16,7 +16,7 @@ from services.license_options import find_sku, restore_forecast
 from services.locks import Locks, sku_lock, user_lock
 from services.lookups import ACTIVE_USERS, DELETED_USERS, LICENSES, SUBSCRIBED_SKUS, USER, USER_ROLES
 from services.models import RESTORE_WINDOW, RoleRef, SubscribedSku, User, UserRef, UserStatus
-from services.outcomes import Field, LicenseEffect, Outcome, Problem, ProblemCode, Refusal, effect_on
+from services.outcomes import Field, LicenseEffect, Outcome, Problem, ProblemCode, Refusal, effect_on, effect_seen
 from services.partner_center.client import PartnerCenterClient
 from services.user_actions import is_restorable
 from services.writes import Applied
@@ -40,7 +40,7 @@ class DeletionService:
         """Deletes a user; the licenses come free at once, and what was held is remembered for the forecast."""
         async with self.locks.hold([user_lock(ref)], deadline_seconds=change.seconds_left()):
             if change.resumed and (deleted := await find_deleted_user(self.partner_center, ref)):
-                return Outcome(user=deleted)
+                return await self._deleted_before(change, deleted)
             user = await require_active_user(self.partner_center, ref, _ID)
             change.user_principal_name = user.user_principal_name
             problems, held = await asyncio.gather(
@@ -66,11 +66,25 @@ class DeletionService:
         async def read_back() -> Applied[None] | None:
             return Applied(None) if await find_deleted_user(self.partner_center, ref) else None
 
-        await change.write(
-            "delete", lambda request_id: self.partner_center.delete_user(ref, request_id=request_id), read_back
-        )
+        await self.deletions.remember(ref, sku_ids)  # first: nobody could tell afterwards
+        try:
+            await change.write(
+                "delete", lambda request_id: self.partner_center.delete_user(ref, request_id=request_id), read_back
+            )
+        except UpstreamError:
+            await self.deletions.forget(ref)
+            raise
         change.after = dict(change.wanted)
-        await self.deletions.remember(ref, sku_ids)
+
+    async def _deleted_before(self, change: Change, user: User) -> Outcome:
+        """The answer where an earlier run of the same change, whose end is not known, deleted the user."""
+        change.user_principal_name = user.user_principal_name
+        remembered = await self.deletions.recall(user.ref) or ()
+        change.plans({"status": "ACTIVE", "skuIds": sorted(remembered)}, {"status": "DELETED", "skuIds": []})
+        change.after = dict(change.wanted)
+        skus = await self.partner_center.list_subscribed_skus(user.tenant_id) if remembered else []
+        found = (find_sku(skus, sku_id) for sku_id in remembered)
+        return Outcome(user=user, effects=tuple(effect_seen(sku, -1) for sku in found if sku is not None))
 
     async def _deleted(self, user: User) -> User:
         """The user as Microsoft lists it among the deleted; where it does not yet, by our own clock."""
@@ -111,7 +125,7 @@ class DeletionService:
             user = await self._restorable(change, ref)
             change.user_principal_name = user.user_principal_name
             if user.status is UserStatus.ACTIVE:
-                return Outcome(user=user)
+                return await self._restored_before(change, user)
             remembered = await self.deletions.recall(ref)
             names = [sku_lock(ref.tenant_id, sku_id) for sku_id in remembered or ()]
             async with self.locks.hold(names, deadline_seconds=change.seconds_left()):
@@ -166,6 +180,17 @@ class DeletionService:
             return _effects(skus, held, 1, forecast=True)
         change.after["skuIds"] = held
         return _effects(skus, held, 1, forecast=False)
+
+    async def _restored_before(self, change: Change, user: User) -> Outcome:
+        """The answer where an earlier run of the same change, whose end is not known, restored the user."""
+        held, skus = await asyncio.gather(
+            self.partner_center.list_licenses(user.ref), self.partner_center.list_subscribed_skus(user.tenant_id)
+        )
+        sku_ids = sorted(one.sku_id for one in held)
+        change.plans({"status": "DELETED", "skuIds": []}, {"status": "ACTIVE"})
+        change.after = {"status": "ACTIVE", "skuIds": sku_ids}
+        found = (find_sku(skus, sku_id) for sku_id in sku_ids)
+        return Outcome(user=user, effects=tuple(effect_seen(sku, 1) for sku in found if sku is not None))
 
     async def _restorable(self, change: Change, ref: UserRef) -> User:
         user = await find_deleted_user(self.partner_center, ref) or await find_user(self.partner_center, ref)

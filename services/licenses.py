@@ -25,7 +25,7 @@ from services.models import (
     User,
     UserRef,
 )
-from services.outcomes import Field, LicenseEffect, Outcome, Problem, ProblemCode, Refusal, effect_on
+from services.outcomes import Field, LicenseEffect, Outcome, Problem, ProblemCode, Refusal, effect_on, effect_seen
 from services.partner_center.client import PartnerCenterClient
 from services.users import UserService, location_problem
 from services.writes import Applied, OutcomeUnknown
@@ -130,7 +130,7 @@ class LicenseService:
 
     async def _made(self, change: Change, user: User, edit: LicenseEdit, plan: _Plan) -> Outcome:
         """One call a license group, since Microsoft takes no more; effects only for what was done."""
-        effects: tuple[LicenseEffect, ...] = ()
+        effects = plan.effects_of(edit) if change.resumed else ()
         for name, group in plan.groups():
             try:
                 await self.write_group(change, user, f"licenses-{name}", group, plan.plans_on(group))
@@ -236,6 +236,13 @@ class _Plan:
         moved |= dict.fromkeys(group.remove, -1)
         found = ((self.skus.get(sku_id), units) for sku_id, units in moved.items())
         return tuple(effect_on(sku, units, forecast=forecast) for sku, units in found if sku is not None)
+
+    def effects_of(self, edit: LicenseEdit) -> tuple[LicenseEffect, ...]:
+        """What an earlier run of the same change did, whose end is not known: all of it that is so already."""
+        moved = {one.sku_id: 1 for one in edit.assign if one.sku_id in self.held}
+        moved |= {sku_id: -1 for sku_id in edit.remove if sku_id not in self.held}
+        found = ((self.skus.get(sku_id), units) for sku_id, units in moved.items())
+        return tuple(effect_seen(sku, units) for sku, units in found if sku is not None)
 
     def plans_on(self, group: LicenseChange) -> dict[str, set[str]]:
         """The service plans on afterwards, of products that the user has already."""

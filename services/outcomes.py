@@ -103,6 +103,12 @@ def effect_on(sku: SubscribedSku, change: int, *, forecast: bool) -> LicenseEffe
     )
 
 
+def effect_seen(sku: SubscribedSku, change: int) -> LicenseEffect:
+    """The effect of a change that was made already, from the product's figures after it."""
+    before = replace(sku, consumed_units=sku.consumed_units - change, available_units=sku.available_units + change)
+    return effect_on(before, change, forecast=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """The payload of a mutation about one user."""

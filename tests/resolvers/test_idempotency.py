@@ -223,3 +223,45 @@ async def test_through_another_gateway_it_is_the_same_key(sandbox, redis_url, e3
     assert first == second == third
     assert len(writes(calls)) == 1
     assert len(records) == 1
+
+
+# ── what nobody knew the end of ──
+
+
+def lose_every_answer(sandbox, which):
+    """Microsoft makes the change, its answer is lost, and reading back fails, for the mutation of this number."""
+    for rule in ({"method": "PATCH"}, {"method": "DELETE"}, {"method": "POST", "path": "/licenseupdates"}):
+        order_fault(sandbox, **rule, lost_answer=True)
+    path, skip = [("/users/[^/]+$", 1), ("/licenses", 1), ("UserState", 0), ("/users/[^/]+$", 0)][which]
+    order_fault(sandbox, method="GET", path=path, status=500, skip=skip)
+
+
+@pytest.mark.parametrize("which", range(4))
+async def test_a_repeat_of_what_nobody_knew_the_end_of_reads_back_and_gives_the_answer(sandbox, redis_url, e3, which):
+    mutation, input = mutations(sandbox, e3)[which]
+    async with (
+        running_gateway(sandbox, redis_url=redis_url) as one,
+        running_gateway(sandbox, redis_url=redis_url) as other,
+    ):
+        expected = await change(one, mutation, **input, dryRun=True)
+        lose_every_answer(sandbox, which)
+        first = await change(one, mutation, **input, idempotencyKey="k")
+        refused_meanwhile = await change(one, mutation, **input, idempotencyKey="k")
+        sandbox.faults.rules.clear()
+        made = world_of(sandbox)
+        other.calls()
+        again = await change(other, mutation, **input, idempotencyKey="k")
+        calls = other.calls()
+        third = await change(one, mutation, **input, idempotencyKey="k")
+        third_calls = other.calls()
+        newest, *_, oldest = await audit_log(other)
+
+    assert [error["code"] for error in first["userErrors"]] == ["OUTCOME_UNKNOWN"]
+    assert refused_meanwhile["userErrors"] != []
+    assert again["userErrors"] == []
+    assert writes(calls) == []
+    assert world_of(sandbox) == made
+    if mutation in (LICENSE, DELETE):
+        assert again["effects"] == [one | {"predicted": False} for one in expected["effects"]]
+    assert (third, third_calls) == (again, [])
+    assert (oldest["outcome"], newest["outcome"]) == ("UNKNOWN", "DONE")
