@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from aiodataloader import DataLoader
 
+from loaders.flights import Fetch
 from loaders.shared_reads import SharedReads
 from services.cache import Kept
+from services.errors import UpstreamError
 from services.lookups import Lookup
 
 K = TypeVar("K")
@@ -26,7 +27,7 @@ class Loader(Generic[K, V]):
 
     def __init__(self, batch: Callable[[list[K]], Coroutine[Any, Any, list[V | Exception]]]) -> None:
         self._batch = batch
-        self._running: set[asyncio.Task[Any]] = set()
+        self._running: set[asyncio.Task[list[V | Exception]]] = set()
         self._stopped = False
         # aiodataloader wants values alone, though it takes exceptions among them.
         self._loader: DataLoader[K, V] = DataLoader(self._run)  # type: ignore[arg-type]
@@ -56,15 +57,19 @@ class Loader(Generic[K, V]):
             batch.cancel()
 
     async def _run(self, keys: list[K]) -> list[V | Exception]:
-        task = asyncio.current_task()
-        assert task is not None
-        if self._stopped:
-            raise asyncio.CancelledError
-        self._running.add(task)
+        # A task of its own: aiodataloader leaves whoever waits for a cancelled batch waiting for ever.
+        batch = asyncio.create_task(self._batch(keys))
+        self._running.add(batch)
         try:
-            return await self._batch(keys)
+            if self._stopped:
+                batch.cancel()
+            await asyncio.wait([batch])
         finally:
-            self._running.discard(task)
+            self._running.discard(batch)
+            batch.cancel()
+        if not batch.cancelled():
+            return batch.result()
+        return [UpstreamError("The request ended before Microsoft had answered.") for _ in keys]
 
 
 def _take_note(answer: asyncio.Future[Any]) -> None:
@@ -81,22 +86,21 @@ class Reader:
 
     async def at_hand(self, lookup: Lookup[K, V], keys: Sequence[K]) -> list[Kept[V] | None]:
         """What is kept for each key, in order. Counts nothing, and never asks Partner Center."""
-        if self._max_age_seconds == 0:
-            return [None] * len(keys)
-        kept = [one.fresh() for one in await self._reads.cache.look_up(lookup, keys)]
-        if self._max_age_seconds is None:
-            return kept
-        oldest = time.time() - self._max_age_seconds
-        return [one if one is not None and one.fetched_at >= oldest else None for one in kept]
+        return await self._reads.at_hand(lookup, keys, self._max_age_seconds)
 
-    async def read_many(
-        self,
-        lookup: Lookup[K, V],
-        keys: Sequence[K],
-        fetch: Callable[[Sequence[K]], Awaitable[list[V | Exception]]],
-    ) -> list[V | Exception]:
+    async def read_many(self, lookup: Lookup[K, V], keys: Sequence[K], fetch: Fetch[K, V]) -> list[V | Exception]:
         """One answer a key, in order: kept, else fetched and then kept. A failed key is its exception."""
         return await self._reads.read_many(lookup, keys, fetch, self._max_age_seconds)
+
+    async def read_each(
+        self, lookup: Lookup[K, V], keys: Sequence[K], fetch: Callable[[K], Awaitable[V]]
+    ) -> list[V | Exception]:
+        """The same, where a key is a call: each is kept, shared and given up by itself."""
+
+        async def fetch_one(one: Sequence[K]) -> list[V | Exception]:
+            return [await fetch(one[0])]
+
+        return await self._reads.read_many(lookup, keys, fetch_one, self._max_age_seconds, one_by_one=True)
 
 
 async def fetch_each(keys: Sequence[K], fetch: Callable[[K], Awaitable[V]]) -> list[V | Exception]:
@@ -115,6 +119,6 @@ def read_through(reader: Reader, lookup: Lookup[K, V], fetch: Callable[[K], Awai
     """A loader for a look-up that Partner Center answers one key at a time: n misses cost n calls."""
 
     async def batch(keys: list[K]) -> list[V | Exception]:
-        return await reader.read_many(lookup, keys, lambda missing: fetch_each(missing, fetch))
+        return await reader.read_each(lookup, keys, fetch)
 
     return Loader(batch)

@@ -9,25 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextvars import Context
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 
-from services.cache import NEVER, Generation, Kept, Looked, LookupCache
-from services.errors import AccessMissing, NotFound, UpstreamError
-from services.lookups import Lookup
+from loaders.flights import Fetch, Flight, Flights, error_of
+from services.cache import Kept, Looked, LookupCache
+from services.deadlines import LEAST_SECONDS, no_time_left, seconds_left, start_deadline
+from services.errors import AccessMissing, Conflict, NotFound, Refused, Throttled, Timeout, UpstreamError
+from services.lookups import K, Lookup, V
+from services.upstream_turns import ask_in_turn
 from services.upstream_use import current_use
 
-K = TypeVar("K")
-V = TypeVar("V")
-Fetch = Callable[[Sequence[K]], Awaitable[list[V | Exception]]]
+MOST_RENEWALS: Final = 256
+"""Keys that are renewed at once; what finds no place is renewed for a later reader."""
+RENEWAL_SECONDS: Final = 30.0
+RENEW_AGAIN_SECONDS: Final = 5.0
+"""After a renewal failed, the key is left alone for so long."""
+MOST_FAILED_REMEMBERED: Final = 10_000
 
-WAIT_FOR_REPLICA_SECONDS = 0.5
-LOOK_AGAIN_SECONDS = 0.05
-MOST_RENEWALS = 256
-
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
@@ -36,166 +39,159 @@ class SharedReads:
 
     def __init__(self, cache: LookupCache) -> None:
         self.cache = cache
-        self._flights: dict[tuple[str, object, Generation], asyncio.Task[Any]] = {}
-        self._renewals: dict[tuple[str, object], asyncio.Task[None]] = {}
+        self._flights = Flights(cache)
+        self._renewing: set[tuple[str, object]] = set()
+        self._renew_again_at: dict[tuple[str, object], float] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def read_many(
-        self, lookup: Lookup[K, V], keys: Sequence[K], fetch: Fetch[K, V], max_age_seconds: float | None
+        self,
+        lookup: Lookup[K, V],
+        keys: Sequence[K],
+        fetch: Fetch[K, V],
+        max_age_seconds: float | None = None,
+        *,
+        one_by_one: bool = False,
     ) -> list[V | Exception]:
-        """One answer a key, in order. A failed key is its exception, unless an older copy stands in for it."""
+        """One answer a key, in order. A failed key is its exception, unless an older copy stands in for it.
+
+        `one_by_one` says that `fetch` asks a call a key: then each is asked for, kept and given up by itself.
+        """
         looked = await self.cache.look_up(lookup, keys)
-        now, use = time.time(), current_use()
-        answers: dict[K, V | Exception] = {}
+        now, use = self.cache.clock(), current_use()
+        answers: list[Any] = []
         missing: dict[K, Looked[V]] = {}
         ageing: dict[K, Looked[V]] = {}
         for key, one in zip(keys, looked, strict=True):
             kept = one.kept
-            if kept is None or not _is_young_enough(kept, now, max_age_seconds):
+            if kept is None or not _is_young(kept, now, max_age_seconds):
                 missing[key] = one
+                answers.append(None)
                 continue
-            answers[key] = kept.value
+            answers.append(kept.value if kept.absent is None else error_of(kept.absent))
             if now >= kept.fresh_until:
                 ageing[key] = one
         use.cache_hits += len(keys) - len(missing)
-        use.cache_misses += len(missing)
         if ageing:
-            self._renew(lookup, ageing, fetch)
-        if missing:
-            fetched = await self._fetch_shared(lookup, missing, fetch, join=max_age_seconds is None)
-            for key, answer in fetched.items():
-                kept = missing[key].kept
-                if max_age_seconds is None and kept is not None and _calls_for_a_stand_in(answer):
-                    use.stale.add((lookup.kind, key))
-                    answers[key] = kept.value
-                else:
-                    answers[key] = answer
-        return [answers[key] for key in keys]
-
-    async def _fetch_shared(
-        self, lookup: Lookup[K, V], missing: dict[K, Looked[V]], fetch: Fetch[K, V], *, join: bool
-    ) -> dict[K, V | Exception]:
-        """Fetches what nobody fetches yet, and waits for the rest. Who gives up waiting leaves it to the others."""
-        waiting: dict[K, asyncio.Task[Any]] = {}
-        own: dict[K, Looked[V]] = {}
-        for key, one in missing.items():
-            flight = self._flights.get((lookup.kind, key, one.generation)) if join else None
-            if flight is not None:
-                waiting[key] = flight
-            else:
-                own[key] = one
-        if own:
-            task = asyncio.create_task(self._fetch(lookup, own, fetch, ask_replicas=join))
-            for key, one in own.items():
-                self._begin(lookup, key, one.generation, task)
-                waiting[key] = task
-        answers: dict[K, V | Exception] = {}
-        for task in dict.fromkeys(waiting.values()):
-            results = await _wait_for(task)
-            answers.update({key: results[key] for key in waiting if waiting[key] is task})
+            self._renew(lookup, ageing, fetch, one_by_one=one_by_one)
+        if not missing:
+            return answers
+        use.cache_misses += len(missing)
+        fetched = await self._fetch(lookup, missing, fetch, one_by_one=one_by_one, join=max_age_seconds is None)
+        for index, key in enumerate(keys):
+            if key in missing:
+                answers[index] = self._or_older(lookup, key, missing[key], fetched[key], max_age_seconds)
         return answers
 
-    def _begin(self, lookup: Lookup[K, V], key: K, generation: Generation, task: asyncio.Task[Any]) -> None:
-        name = (lookup.kind, key, generation)
-        if generation == NEVER:  # read amid a change: later readers must not take it for the state after it
-            return
-        self._flights[name] = task
-        task.add_done_callback(lambda _: self._flights.pop(name, None) if self._flights.get(name) is task else None)
+    async def at_hand(
+        self, lookup: Lookup[K, V], keys: Sequence[K], max_age_seconds: float | None = None
+    ) -> list[Kept[V] | None]:
+        """What would be given without asking Partner Center. Counts nothing, and renews nothing."""
+        looked = await self.cache.look_up(lookup, keys)
+        now = self.cache.clock()
+        return [
+            one.kept if one.kept and not one.kept.absent and _is_young(one.kept, now, max_age_seconds) else None
+            for one in looked
+        ]
+
+    def _or_older(
+        self, lookup: Lookup[K, V], key: K, looked: Looked[V], answer: V | Exception, max_age_seconds: float | None
+    ) -> V | Exception:
+        kept = looked.kept
+        if kept is None or kept.absent or max_age_seconds is not None or not _calls_for_a_stand_in(answer):
+            return answer
+        current_use().stale.add((lookup.kind, key))
+        return kept.value
 
     async def _fetch(
-        self, lookup: Lookup[K, V], own: dict[K, Looked[V]], fetch: Fetch[K, V], *, ask_replicas: bool
+        self, lookup: Lookup[K, V], missing: Mapping[K, Looked[V]], fetch: Fetch[K, V], *, one_by_one: bool, join: bool
     ) -> dict[K, V | Exception]:
-        keys = list(own)
-        claimed = await self.cache.claim(lookup, keys) if ask_replicas else [True] * len(keys)
-        others = [key for key, taken in zip(keys, claimed, strict=True) if not taken]
-        mine = [key for key, taken in zip(keys, claimed, strict=True) if taken]
-        if not others:
-            return await self._fetch_and_store(lookup, mine, own, fetch)
-        found, fetched = await asyncio.gather(
-            self._await_replica(lookup, others), self._fetch_and_store(lookup, mine, own, fetch)
-        )
-        left = [key for key in others if key not in found]
-        return found | fetched | await self._fetch_and_store(lookup, left, own, fetch)
-
-    async def _fetch_and_store(
-        self, lookup: Lookup[K, V], keys: Sequence[K], looked: dict[K, Looked[V]], fetch: Fetch[K, V]
-    ) -> dict[K, V | Exception]:
-        if not keys:
-            return {}
-        answers = dict(zip(keys, await fetch(keys), strict=True))
-        values = {key: answer for key, answer in answers.items() if not isinstance(answer, Exception)}
-        await self.cache.store_many(lookup, values, {key: looked[key].generation for key in values})
-        await self.cache.release(lookup, [key for key in keys if key not in values])
+        """Fetches what nobody fetches yet, and waits for the rest."""
+        joined: dict[K, Flight] = {}
+        own: dict[K, Looked[V]] = {}
+        for key, one in missing.items():
+            flight = self._flights.of(lookup, key, one.generation) if join else None
+            if flight is None:
+                own[key] = one
+            else:
+                joined[key] = flight
+        if own and seconds_left() < LEAST_SECONDS:
+            answers: dict[K, V | Exception] = dict.fromkeys(own, no_time_left())
+            return answers | await self._flights.wait_for(joined)
+        begun = self._flights.begin(lookup, own, fetch, one_by_one=one_by_one, shared=join)
+        answers = await self._flights.wait_for(joined | begun)
+        # Another request's time being over is no reason for this one to go without.
+        ends_at = time.monotonic() + seconds_left()
+        again = {
+            key: missing[key]
+            for key, flight in joined.items()
+            if isinstance(answers[key], (Timeout, Throttled)) and flight.ends_at + LEAST_SECONDS < ends_at
+        }
+        if again and seconds_left() >= LEAST_SECONDS:
+            answers |= await self._fetch(lookup, again, fetch, one_by_one=one_by_one, join=join)
         return answers
 
-    async def _await_replica(self, lookup: Lookup[K, V], keys: Sequence[K]) -> dict[K, V | Exception]:
-        """Looks again for what another replica fetches, for half a second at most."""
-        until = time.monotonic() + WAIT_FOR_REPLICA_SECONDS
-        found: dict[K, V | Exception] = {}
-        left = list(keys)
-        while left and time.monotonic() < until:
-            await asyncio.sleep(LOOK_AGAIN_SECONDS)
-            looked = await self.cache.look_up(lookup, left)
-            found.update({key: kept.value for key, one in zip(left, looked, strict=True) if (kept := one.fresh())})
-            left = [key for key in left if key not in found]
-        return found
-
-    def _renew(self, lookup: Lookup[K, V], ageing: dict[K, Looked[V]], fetch: Fetch[K, V]) -> None:
+    def _renew(
+        self, lookup: Lookup[K, V], ageing: Mapping[K, Looked[V]], fetch: Fetch[K, V], *, one_by_one: bool
+    ) -> None:
         """Asks anew in the background, once a key; nobody waits for it, and its failure is only logged."""
-        due = {key: one for key, one in ageing.items() if (lookup.kind, key) not in self._renewals}
-        if not due or len(self._renewals) + len(due) > MOST_RENEWALS:
-            return
-        # Without the request's context: its time limit and its counters end with it.
-        task = asyncio.get_running_loop().create_task(self._renew_now(lookup, due, fetch), context=Context())
-        for key in due:
-            self._renewals[lookup.kind, key] = task
-        task.add_done_callback(lambda _: self._forget_renewals(lookup, due))
+        due: dict[K, Looked[V]] = {}
+        for key, one in ageing.items():
+            name = lookup.kind, key
+            if len(self._renewing) >= MOST_RENEWALS:
+                break
+            if not one.storable or name in self._renewing or time.monotonic() < self._renew_again_at.get(name, 0):
+                continue
+            due[key] = one
+            self._renewing.add(name)
+        if due:
+            # Without the request's context: its time limit, its turn and its counters end with it.
+            work = self._renew_now(lookup, due, fetch, one_by_one=one_by_one)
+            task = asyncio.get_running_loop().create_task(work, context=Context())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    async def _renew_now(self, lookup: Lookup[K, V], due: dict[K, Looked[V]], fetch: Fetch[K, V]) -> None:
-        keys = [key for key, mine in zip(due, await self.cache.claim(lookup, list(due)), strict=True) if mine]
+    async def _renew_now(
+        self, lookup: Lookup[K, V], due: Mapping[K, Looked[V]], fetch: Fetch[K, V], *, one_by_one: bool
+    ) -> None:
+        start_deadline(RENEWAL_SECONDS)
+        ask_in_turn("renewals", is_job=True)
         try:
-            answers = await self._fetch_and_store(lookup, keys, due, fetch)
+            mine = await self.cache.claim(lookup, {key: one.generation for key, one in due.items()})
+            left = {key: due[key] for key in mine if self._flights.of(lookup, key, due[key].generation) is None}
+            begun = self._flights.begin(lookup, left, fetch, one_by_one=one_by_one, shared=False)
+            answers = await self._flights.wait_for(begun)
+            failed = [key for key, answer in answers.items() if _calls_for_a_stand_in(answer)]
         except Exception:
             log.exception("renewal_failed", kind=lookup.kind)
-            return
-        failed = sum(isinstance(answer, Exception) for answer in answers.values())
+            failed = list(due)
+        finally:
+            self._renewing.difference_update((lookup.kind, key) for key in due)
         if failed:
-            log.warning("renewal_failed", kind=lookup.kind, keys=len(keys), failed=failed)
+            log.warning("renewal_failed", kind=lookup.kind, keys=len(due), failed=len(failed))
+            self._leave_alone(lookup, failed)
 
-    def _forget_renewals(self, lookup: Lookup[K, V], keys: Iterable[K]) -> None:
-        for key in keys:
-            self._renewals.pop((lookup.kind, key), None)
+    def _leave_alone(self, lookup: Lookup[K, V], failed: Collection[K]) -> None:
+        now = time.monotonic()
+        if len(self._renew_again_at) + len(failed) > MOST_FAILED_REMEMBERED:
+            self._renew_again_at = {name: at for name, at in self._renew_again_at.items() if now < at}
+        self._renew_again_at.update(((lookup.kind, key), now + RENEW_AGAIN_SECONDS) for key in failed)
 
     async def close(self) -> None:
-        """Ends the renewals that are under way."""
-        tasks = set(self._renewals.values())
-        for task in tasks:
+        """Ends the renewals that are under way, and keeps what was fetched."""
+        for task in self._tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._flights.close()
 
 
-def _is_young_enough(kept: Kept[Any], now: float, max_age_seconds: float | None) -> bool:
+def _is_young(kept: Kept[Any], now: float, max_age_seconds: float | None) -> bool:
     if max_age_seconds is None:
         return now < kept.renew_until
-    return now < kept.fresh_until and now - kept.fetched_at <= max_age_seconds and max_age_seconds > 0
+    return now < kept.fresh_until and 0 < max_age_seconds >= now - kept.fetched_at
 
 
 def _calls_for_a_stand_in(answer: object) -> bool:
     """Whether an older copy is better than this answer: where Microsoft did not give one at all."""
-    return isinstance(answer, UpstreamError) and not isinstance(answer, (NotFound, AccessMissing))
-
-
-_waiters: dict[asyncio.Task[Any], int] = {}
-
-
-async def _wait_for(task: asyncio.Task[Any]) -> Any:
-    """Waits for a shared fetch. A waiter that is cancelled leaves it to the others; the last one ends it."""
-    _waiters[task] = _waiters.get(task, 0) + 1
-    try:
-        return await asyncio.shield(task)
-    finally:
-        _waiters[task] -= 1
-        if not _waiters[task]:
-            del _waiters[task]
-            if not task.done():
-                task.cancel()
+    return isinstance(answer, UpstreamError) and not isinstance(answer, (NotFound, AccessMissing, Refused, Conflict))

@@ -1,12 +1,10 @@
 """The cache that all replicas share: one MGET a batch, one pipeline of SETs with expiry.
 
-A value is JSON, `{"v":2,"at":<seconds>,…,"data":…}`, encoded from the models and decoded straight into them;
-over 1 MiB it is compressed. What cannot be read is a miss and is deleted. Nothing here fails a request:
-trouble with Redis is logged, seldom, and counts as a miss; after five troubles in ten seconds Redis is left
-alone for five. No scripts: MGET, SET, INCR, DECR, PEXPIRE, UNLINK and SCAN.
+A value is JSON, encoded from the models and decoded straight into them; over 1 MiB it is compressed. What cannot
+be read is a miss and is deleted. Nothing here fails a request: see `services.redis_guard`. No scripts: MGET, GET,
+SET, UNLINK, SCAN and, for generations, WATCH, MULTI and EXEC.
 
-Beside the values stand, for each tenant and kind of change, its generation (see `services.cache`) and how many
-changes are under way; a process that died amid a change is waited for two minutes.
+Beside the values stand the generations of each tenant (`services.generations`), and claims: who fetches.
 """
 
 from __future__ import annotations
@@ -15,69 +13,41 @@ import asyncio
 import re
 import time
 import zlib
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import Any, Final, Generic, Literal, TypeVar
-from urllib.parse import SplitResult, unquote, urlsplit
+from secrets import token_hex
+from typing import Any, Final, Generic, Literal
 
 import msgspec
 import structlog
-from redis.asyncio import Redis, RedisCluster
-from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
-from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import BusyLoadingError, ConnectionError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
-from services.cache import (
-    LARGEST_ENTRY_BYTES,
-    NEVER,
-    UNCHANGING,
-    CacheUnavailable,
-    Generation,
-    Kept,
-    Looked,
-    new_generation,
-    times_of,
-)
-from services.lookups import K, Lookup, V, Volatile, key_prefix
+from services.cache import LARGEST_ENTRY_BYTES, Absent, CacheUnavailable, Kept, Looked, times_of
+from services.generations import UNCHANGING, Generation, Generations, State, TenantKind, in_order, new_generation
+from services.lookups import K, Lookup, V, Volatile, generation_key, key_prefix
+from services.redis_guard import RedisGuard
 
-CONNECT_SECONDS: Final = 0.2
-OPERATION_SECONDS: Final = 0.25
-WHOLE_SECONDS: Final = 1.0
-"""Longest that one step of a request waits for Redis, with reconnecting and finding the master or node."""
-
-CLEAR_SECONDS: Final = 30.0
-CONNECTIONS: Final = 50
 COMPRESSED_OVER_BYTES: Final = 1024 * 1024
-QUIET_SECONDS: Final = 5.0
-"""Shortest time between two log lines about trouble."""
-
-_log = structlog.get_logger(__name__)
-_NAMESPACE = re.compile(r"[a-z0-9:-]+")
-_DELETED_AT_ONCE = 500
-T = TypeVar("T")
-
-
 GENERATION_SECONDS: Final = 2 * 86_400
-CHANGE_SECONDS: Final = 120
+"""Longer than any value is kept; one that is lost is begun anew."""
 CLAIM_SECONDS: Final = 5
-TROUBLES: Final = 5
-TROUBLE_SECONDS: Final = 10.0
-REST_SECONDS: Final = 5.0
+CLEAR_SECONDS: Final = 30.0
+DISTRUST_SECONDS: Final = 15.0
+"""After Redis was away the other replicas take up to so long to say what they changed meanwhile."""
+_DELETED_AT_ONCE: Final = 500
+_NAMESPACE = re.compile(r"[a-z0-9:-]+")
+_log = structlog.get_logger(__name__)
 
-_Name = tuple[str, Volatile]
 
-
-class _Stored(msgspec.Struct, Generic[V]):
+class _Stored(msgspec.Struct, Generic[V], omit_defaults=True):
     v: Literal[2]
     generation: str
     at: float
     fresh: float
     renew: float
-    data: V
+    data: V | msgspec.UnsetType = msgspec.UNSET
+    absent: Absent | None = None
 
 
 @cache
@@ -86,156 +56,196 @@ def _decoder(value_type: Any) -> msgspec.json.Decoder[_Stored[Any]]:  # the type
 
 
 class RedisCache:
-    """Keeps look-ups in Redis under a namespace. At most `CONNECTIONS` operations run at once."""
+    """Keeps look-ups in Redis under a namespace."""
 
-    def __init__(
-        self,
-        client: Redis | RedisCluster,
-        namespace: str,
-        *,
-        on_close: Callable[[], Awaitable[None]] | None = None,
-    ) -> None:
+    shared = True
+
+    def __init__(self, guard: RedisGuard, namespace: str, *, clock: Callable[[], float] = time.time) -> None:
         if not _NAMESPACE.fullmatch(namespace):  # braces would move the tag, a star would clear others' keys
             raise ValueError("A cache namespace has small letters, digits, colons and hyphens only.")
-        self._client = client
+        self.clock = clock
+        self._guard = guard
+        self._client = guard.client
         self._prefix = key_prefix(namespace)
-        self._on_close = on_close
         self._encoder = msgspec.json.Encoder()
-        self._slots = asyncio.Semaphore(CONNECTIONS)
-        self._logged_at = float("-inf")
-        self._unlogged = 0
-        self._troubles: deque[float] = deque(maxlen=TROUBLES)
-        self._resting_until = float("-inf")
-        self._unmarked: set[_Name] = set()
-        """Where a change could not be marked: read past the cache until it could."""
+        self._local = Generations(clock)
+        """Names what this process reads past the cache, so that its readers can share even that."""
+        self._unmarked: dict[TenantKind, int] = {}
+        """Whose change could not be marked yet, each with the number of the latest: read past the cache."""
+        self._marks = 0
+        self._trusted_from = float("-inf")
+        guard.before_return = self._return
+        guard.probe_name = f"{self._prefix}{{}}:probe"
 
-    async def look_up(self, lookup: Lookup[K, V], keys: Sequence[K]) -> list[Looked[V]]:
+    async def look_up(self, lookup: Lookup[K, V], keys: Sequence[K]) -> Sequence[Looked[V]]:
         if not keys:
             return []
-        places = [self._tenant_kind(lookup, key) for key in keys]
-        kinds = list(dict.fromkeys(place for place in places if place is not None))
-        await self._mark_late(kinds)
-        marks = [mark for kind in kinds for mark in (self._generation_name(kind), self._changing_name(kind))]
-        names = [self._name(lookup, key) for key in keys]
-        found = await self._attempt("get", lambda: self._read([*marks, *names]))
+        kinds = self._tenant_kinds(lookup, keys)
+        names = [self._prefix + lookup.key(key) for key in keys]
+        asked = [self._generation_name(kind) for kind in kinds] + names
+        found: Sequence[bytes | None] | None = await self._guard.attempt("get", lambda: self._read(asked))
         if found is None:
-            return [Looked(None, NEVER)] * len(keys)
-        current = {kind: _text(found[2 * index]) for index, kind in enumerate(kinds)}
-        changing = {kind for index, kind in enumerate(kinds) if int(found[2 * index + 1] or 0) > 0}
-        changing |= self._unmarked.intersection(kinds)
-        for kind in [kind for kind, generation in current.items() if generation is None]:
-            current[kind] = await self._begin_generation(kind)
+            return [self._looked_past(lookup, key) for key in keys]
+        states = await self._states(dict(zip(kinds, found, strict=False)))
+        unmarked, now = self._unmarked, self.clock()
+        trusted_from = self._trusted_from if now < self._trusted_from + DISTRUST_SECONDS else float("-inf")
+        unreadable: list[str] = []
         answers: list[Looked[V]] = []
-        unreadable = []
-        for name, raw, place in zip(names, found[len(marks) :], places, strict=True):
-            generation = UNCHANGING if place is None else current[place] or NEVER
+        for key, name, raw in zip(keys, names, found[len(kinds) :], strict=True):
             stored = None if raw is None else await _decode(lookup.value_type, raw)
-            if raw is not None and stored is None:
+            if stored is None and raw is not None:
                 unreadable.append(name)
-            holds = stored is not None and stored.generation == generation and place not in self._unmarked
-            kept = Kept(stored.data, stored.at, stored.fresh, stored.renew) if stored is not None and holds else None
-            answers.append(Looked(kept, NEVER if place in changing else generation))
+            if lookup.volatile is None:
+                answers.append(Looked(_kept(stored), UNCHANGING, True))
+                continue
+            kind = lookup.tenant_of(key), lookup.volatile
+            state = states[kind]
+            if state is None or kind in unmarked:
+                answers.append(self._looked_past(lookup, key))
+                continue
+            holds = stored is not None and stored.generation == state.generation and stored.at >= trusted_from
+            answers.append(Looked(_kept(stored) if holds else None, state.generation, not state.is_changing(now)))
         if unreadable:
             _log.warning("cache_value_unreadable", kind=lookup.kind, count=len(unreadable))
-            await self._attempt("delete", lambda: self._delete(unreadable))
+            await self._guard.attempt("delete", lambda: self._delete(unreadable))
         return answers
 
+    def _looked_past(self, lookup: Lookup[K, V], key: K) -> Looked[V]:
+        if lookup.volatile is None:
+            return Looked(None, UNCHANGING, not self._guard.resting)
+        return Looked(None, self._local.current((lookup.tenant_of(key), lookup.volatile)), False)
+
+    async def _states(self, found: Mapping[TenantKind, bytes | None]) -> dict[TenantKind, State | None]:
+        """Reads generations, and begins those of tenants that had none or lost it; None: not to be had."""
+        states: dict[TenantKind, State | None] = {}
+        for kind, raw in found.items():
+            states[kind] = State.read(raw) if raw is not None else await self._begin_generation(kind)
+        garbled = [self._generation_name(kind) for kind, raw in found.items() if raw and states[kind] is None]
+        if garbled:
+            await self._guard.attempt("delete", lambda: self._delete(garbled))
+        return states
+
+    async def _begin_generation(self, kind: TenantKind) -> State | None:
+        name, begun = self._generation_name(kind), State(new_generation(changed=False))
+
+        async def begin() -> State | None:
+            try:  # another reader may be quicker
+                older = await self._client.set(name, begun.text(), nx=True, get=True, ex=GENERATION_SECONDS)
+            except ResponseError as error:
+                if not str(error).startswith("WRONGTYPE"):
+                    raise
+                await self._delete([name])
+                return None
+            return begun if older is None else State.read(older)
+
+        state: State | None = await self._guard.attempt("begin generation", begin)
+        return state
+
     async def store_many(
-        self, lookup: Lookup[K, V], values: Mapping[K, V], generations: Mapping[K, Generation]
+        self, lookup: Lookup[K, V], values: Mapping[K, V | Absent], generations: Mapping[K, Generation]
     ) -> None:
-        now = time.time()
-        forms = []
+        now = self.clock()
+        forms: list[tuple[str, bytes, float]] = []
+        not_kept: list[str] = []
         for key, value in values.items():
             generation = generations[key]
-            times = times_of(lookup, value, generation) if generation != NEVER else None
-            raw = None
-            if times is not None and times.kept:
-                fresh, renew = now + times.fresh, now + times.renew
-                raw = await self._encode(_Stored(2, generation, now, fresh, renew, value))
-            forms.append((self._name(lookup, key), raw, times))
-        if not forms:
-            return
+            times = times_of(lookup, value, generation, now)
+            stored: _Stored[Any] = _Stored(2, generation, now, now + times.fresh, now + times.renew)
+            if isinstance(value, Absent):
+                stored.absent = value
+            else:
+                stored.data = value
+            raw = await self._encode(stored) if times.kept else None
+            name = self._prefix + lookup.key(key)
+            if raw is None:  # too large, or not to be kept; what was kept before is out of date
+                not_kept += [name, _claim_name(name, generation)]
+            else:
+                forms.append((name, raw, times.kept))
 
         async def write() -> None:
             pipeline = self._client.pipeline(transaction=False)
-            for name, raw, times in forms:
-                if raw is not None and times is not None:
-                    pipeline.set(name, raw, px=max(1, round(times.kept * 1000)))
-                elif times is not None:  # too large, or not to be kept; what was kept before is out of date
-                    pipeline.execute_command("UNLINK", name)
-                pipeline.execute_command("UNLINK", _claim_name(name))
+            for name, raw, seconds in forms:
+                pipeline.set(name, raw, px=max(1, round(seconds * 1000)))
+            for name in not_kept:
+                pipeline.execute_command("UNLINK", name)
             await pipeline.execute()
 
-        await self._attempt("store", write)
+        if values:
+            await self._guard.attempt("store", write)
 
     @asynccontextmanager
     async def changing(self, tenant_id: str, kinds: Collection[Volatile]) -> AsyncIterator[None]:
-        names = [(tenant_id, kind) for kind in kinds]
-        await self._mark(names, +1)
+        names, change = in_order(kinds, tenant_id), token_hex(6)
+        self._local.begin(names)
         try:
+            await self._mark(names, lambda state, fresh, now: state.begun(change, fresh, now))
             yield
         finally:
-            await self._mark(names, -1)
+            self._local.end(names)
+            await self._mark(names, lambda state, fresh, now: state.ended(change, fresh, now))
 
-    async def claim(self, lookup: Lookup[K, V], keys: Sequence[K]) -> list[bool]:
-        async def take() -> list[bool]:
-            pipeline = self._client.pipeline(transaction=False)
-            for key in keys:
-                pipeline.set(_claim_name(self._name(lookup, key)), "1", nx=True, px=CLAIM_SECONDS * 1000)
-            return [bool(taken) for taken in await pipeline.execute()]
-
-        return await self._attempt("claim", take) or [True] * len(keys)
-
-    async def release(self, lookup: Lookup[K, V], keys: Sequence[K]) -> None:
-        if keys:
-            names = [_claim_name(self._name(lookup, key)) for key in keys]
-            await self._attempt("release", lambda: self._delete(names))
-
-    async def _begin_generation(self, kind: _Name) -> Generation | None:
-        """Gives the generation of a tenant that had none, or lost it; another reader may be quicker."""
-        begun = new_generation(changed=False)
-
-        async def begin() -> str | bytes | None:
-            name = self._generation_name(kind)
-            return await self._client.set(name, begun, nx=True, get=True, ex=GENERATION_SECONDS)  # type: ignore[return-value]  # with get=True it is the older value
-
-        trouble = object()
-        quicker = await self._attempt("begin generation", begin, otherwise=trouble)
-        return None if quicker is trouble else _text(quicker) or begun
-
-    async def _mark(self, names: Sequence[_Name], step: int) -> None:
-        """Begins a new generation, and counts the changes that are under way up or down."""
+    async def _mark(self, names: Sequence[TenantKind], step: Callable[[State, Generation, float], State]) -> None:
+        """Replaces generations. Until that has worked this process reads past the cache, also if nobody waits."""
+        self._marks += 1
+        number = self._marks
+        self._unmarked.update(dict.fromkeys(names, number))
 
         async def mark() -> bool:
-            pipeline = self._client.pipeline(transaction=False)
+            await self._replace(names, step)
             for name in names:
-                pipeline.set(self._generation_name(name), new_generation(changed=True), ex=GENERATION_SECONDS)
-                if step > 0:
-                    pipeline.incr(self._changing_name(name))
-                    pipeline.pexpire(self._changing_name(name), CHANGE_SECONDS * 1000)
-                elif step < 0:
-                    pipeline.decr(self._changing_name(name))
-            await pipeline.execute()
+                if self._unmarked.get(name) == number:
+                    del self._unmarked[name]
             return True
 
-        if names and not await self._attempt("mark a change", mark, insist=True):
-            self._unmarked.update(names)
+        if names and not await self._guard.attempt("mark a change", mark, insist=True):
+            self._guard.recover()
 
-    async def _mark_late(self, kinds: Sequence[_Name]) -> None:
-        """Marks changes that could not be marked when they were made: until then their tenants are read past."""
-        late = list(self._unmarked.intersection(kinds))
-        if late:
-            self._unmarked.difference_update(late)
-            await self._mark(late, 0)
+    async def _return(self) -> None:
+        """Marks the changes that could not be marked when they were made, before Redis is used again."""
+        for name, number in list(self._unmarked.items()):
+            await self._replace([name], lambda state, fresh, now: state.ended("", fresh, now))
+            if self._unmarked.get(name) == number:
+                del self._unmarked[name]
+        if self._guard.resting:
+            self._trusted_from = self.clock()
 
-    def _tenant_kind(self, lookup: Lookup[K, V], key: K) -> _Name | None:
-        return None if lookup.volatile is None else (lookup.tenant_of(key), lookup.volatile)
+    async def _replace(self, names: Sequence[TenantKind], step: Callable[[State, Generation, float], State]) -> None:
+        keys = [self._generation_name(name) for name in names]
+        now = self.clock()
 
-    def _generation_name(self, name: _Name) -> str:
-        return f"{self._prefix}{{{name[0]}}}:generation:{name[1].value}"
+        async def decide(pipe: Any) -> None:  # a pipeline, which redis types as what it is before MULTI or after
+            states = [State.read(await pipe.get(key) or b"") or State("0.0") for key in keys]
+            pipe.multi()
+            for key, state in zip(keys, states, strict=True):
+                fresh = new_generation(changed=True, clock=self.clock)
+                pipe.set(key, step(state, fresh, now).text(), ex=GENERATION_SECONDS)
 
-    def _changing_name(self, name: _Name) -> str:
-        return f"{self._prefix}{{{name[0]}}}:changing:{name[1].value}"
+        try:
+            await self._client.transaction(decide, *keys)
+        except OutOfMemoryError:  # a generation that is gone is as good: none can be begun before there is room
+            await self._delete(keys)
+        except ResponseError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise
+            await self._delete(keys)
+            await self._client.transaction(decide, *keys)
+
+    async def claim(self, lookup: Lookup[K, V], generations: Mapping[K, Generation]) -> set[K]:
+        async def take() -> set[K]:
+            pipeline = self._client.pipeline(transaction=False)
+            for key, generation in generations.items():
+                name = _claim_name(self._prefix + lookup.key(key), generation)
+                pipeline.set(name, "1", nx=True, px=CLAIM_SECONDS * 1000)
+            return {key for key, taken in zip(generations, await pipeline.execute(), strict=True) if taken}
+
+        every = set(generations)
+        taken: set[K] = await self._guard.attempt("claim", take, otherwise=every)
+        return taken
+
+    async def release(self, lookup: Lookup[K, V], generations: Mapping[K, Generation]) -> None:
+        names = [_claim_name(self._prefix + lookup.key(key), one) for key, one in generations.items()]
+        if names:
+            await self._guard.attempt("release", lambda: self._delete(names))
 
     async def clear(self) -> None:
         async def delete_all() -> None:
@@ -248,27 +258,31 @@ class RedisCache:
                     names.clear()
             await self._delete(names)
 
-        await self._attempt("clear", delete_all, seconds=CLEAR_SECONDS)
+        self._local.renew_all()
+        await self._guard.attempt("clear", delete_all, insist=True, whole_seconds=CLEAR_SECONDS)
 
     async def ping(self) -> None:
         try:
-            async with asyncio.timeout(WHOLE_SECONDS):
-                await self._client.ping()
+            await self._guard.ping()
         except Exception as error:
             raise CacheUnavailable(f"Redis does not answer ({type(error).__name__}).") from error
 
     async def close(self) -> None:
-        await self._client.aclose()
-        if self._on_close is not None:
-            await self._on_close()
+        await self._guard.close()
 
-    def _name(self, lookup: Lookup[K, V], key: K) -> str:
-        return self._prefix + lookup.key(key)
+    def _tenant_kinds(self, lookup: Lookup[K, V], keys: Iterable[K]) -> list[TenantKind]:
+        if lookup.volatile is None:
+            return []
+        return [(tenant, lookup.volatile) for tenant in dict.fromkeys(map(lookup.tenant_of, keys))]
 
-    async def _read(self, names: Sequence[str]) -> Sequence[bytes | str | None]:
-        if isinstance(self._client, RedisCluster):
-            return await self._client.mget_nonatomic(names)  # an MGET a slot, a round trip a node
-        return await self._client.mget(names)
+    def _generation_name(self, name: TenantKind) -> str:
+        return self._prefix + generation_key(*name)
+
+    def _read(self, names: Sequence[str]) -> Awaitable[Sequence[bytes | None]]:
+        # On a cluster an MGET a slot, a round trip a node.
+        read = self._client.mget_nonatomic if self._guard.on_cluster else self._client.mget
+        answer: Awaitable[Sequence[bytes | None]] = read(names)
+        return answer
 
     async def _delete(self, names: Iterable[str | bytes]) -> None:
         # One key a command, since they may lie in several slots; and not by the pipeline's `unlink`, which on
@@ -284,61 +298,26 @@ class RedisCache:
             return None
         return raw if len(raw) <= COMPRESSED_OVER_BYTES else await asyncio.to_thread(zlib.compress, raw, 1)
 
-    async def _attempt(
-        self,
-        operation: str,
-        do: Callable[[], Awaitable[T]],
-        *,
-        seconds: float = WHOLE_SECONDS,
-        otherwise: Any = None,  # what the caller takes for trouble
-        insist: bool = False,
-    ) -> T | Any:
-        """Gives what Redis answers, or `otherwise` when there was trouble of any kind, or Redis is left alone."""
-        if time.monotonic() < self._resting_until and not insist:
-            return otherwise
-        try:
-            async with asyncio.timeout(seconds), self._slots:
-                return await do()
-        except Exception as error:  # beside RedisError: OSError, the cluster's own, uvloop's RuntimeError
-            self._tell(operation, error)
-            now = time.monotonic()
-            self._troubles.append(now)
-            if len(self._troubles) == TROUBLES and now - self._troubles[0] < TROUBLE_SECONDS:
-                self._resting_until = now + REST_SECONDS
-                self._troubles.clear()
-            return otherwise
 
-    def _tell(self, operation: str, error: Exception) -> None:
-        now = time.monotonic()
-        if now - self._logged_at < QUIET_SECONDS:
-            self._unlogged += 1
-            return
-        _log.warning(
-            "cache_unavailable",
-            operation=operation,
-            error=type(error).__name__,
-            detail=str(error)[:200],
-            unlogged_before=self._unlogged,
-        )
-        self._logged_at = now
-        self._unlogged = 0
+def _claim_name(name: str, generation: Generation) -> str:
+    return f"{name}:claim:{generation}"
 
 
-def _claim_name(name: str) -> str:
-    return f"{name}:claim"
+def _kept(stored: _Stored[V] | None) -> Kept[V] | None:
+    if stored is None:
+        return None
+    value: Any = None if stored.data is msgspec.UNSET else stored.data
+    return Kept(value, stored.at, stored.fresh, stored.renew, stored.absent)
 
 
-def _text(raw: bytes | str | None) -> str | None:
-    return raw.decode() if isinstance(raw, bytes) else raw
-
-
-async def _decode(value_type: type[V], raw: bytes | str) -> _Stored[V] | None:
+async def _decode(value_type: type[V], raw: bytes) -> _Stored[V] | None:
     try:
-        if isinstance(raw, bytes) and not raw.startswith(b"{"):
+        if not raw.startswith(b"{"):
             raw = await asyncio.to_thread(_decompress, raw)
-        return _decoder(value_type).decode(raw)  # type: ignore[arg-type]  # a type can be hashed
+        stored: _Stored[V] = _decoder(value_type).decode(raw)  # type: ignore[arg-type]  # a type can be hashed
     except (msgspec.DecodeError, zlib.error, ValueError):
         return None
+    return None if (stored.data is msgspec.UNSET) is (stored.absent is None) else stored
 
 
 def _decompress(raw: bytes) -> bytes:
@@ -347,72 +326,3 @@ def _decompress(raw: bytes) -> bytes:
     if not inflate.eof:
         raise ValueError("cut short, or larger than anything that is kept")
     return plain
-
-
-_FORMS = (
-    "A Redis address is redis://, rediss:// or unix://, redis+cluster://host:port,host:port or "
-    "redis+sentinel://host:port,host:port/service."
-)
-
-
-def connect_redis(url: str, namespace: str) -> RedisCache:
-    """Gives the cache at an address; see `connect_cache`. Nothing is opened yet."""
-    try:
-        client, on_close = _client(url)
-    except ValueError:
-        raise ValueError(_FORMS) from None  # the cause may quote a piece of the address, so of the password
-    return RedisCache(client, namespace, on_close=on_close)
-
-
-def _client(url: str) -> tuple[Redis | RedisCluster, Callable[[], Awaitable[None]] | None]:
-    address = urlsplit(url)
-    settings = _settings()
-    if address.scheme in ("rediss+cluster", "rediss+sentinel"):
-        settings["ssl"] = True
-    match address.scheme:
-        case "redis" | "rediss" | "unix":
-            return Redis.from_url(url, max_connections=CONNECTIONS, **settings), None
-        case "redis+cluster" | "rediss+cluster":
-            nodes = [ClusterNode(host, port) for host, port in _hosts(address, 6379)]
-            login = _credentials(address)
-            cluster = RedisCluster(startup_nodes=nodes, max_connections=CONNECTIONS, **settings, **login)
-            return cluster, None
-        case "redis+sentinel" | "rediss+sentinel":
-            service = address.path.strip("/")
-            if not service:
-                raise ValueError("no service")
-            sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis leaves its parameters untyped
-                _hosts(address, 26379),
-                sentinel_kwargs=settings,
-                **settings,
-                **_credentials(address),
-            )
-            return sentinel.master_for(service, max_connections=CONNECTIONS), sentinel.aclose
-        case _:
-            raise ValueError("unknown scheme")
-
-
-def _settings() -> dict[str, Any]:  # handed on to redis, which types them one by one
-    # A dead server costs 0.1 s instead of the 4.9 s of redis' own retries; a slow one is not asked again.
-    backoff = ExponentialWithJitterBackoff(base=0.02, cap=0.1)
-    return {
-        "socket_connect_timeout": CONNECT_SECONDS,
-        "socket_timeout": OPERATION_SECONDS,
-        "retry": Retry(backoff, 2, (ConnectionError, BusyLoadingError)),
-        "protocol": 2,  # nothing of RESP3 is used; without it no greeting and no maintenance messages
-    }
-
-
-def _hosts(address: SplitResult, default_port: int) -> list[tuple[str, int]]:
-    hosts = []
-    for text in address.netloc.rpartition("@")[2].split(","):
-        one = urlsplit(f"//{text}")
-        if not one.hostname:
-            raise ValueError("no host")
-        hosts.append((one.hostname, one.port or default_port))
-    return hosts
-
-
-def _credentials(address: SplitResult) -> dict[str, Any]:  # as above
-    user, _, password = address.netloc.rpartition("@")[0].partition(":")
-    return {"username": unquote(user) or None, "password": unquote(password) or None}

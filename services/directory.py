@@ -43,10 +43,10 @@ async def require_active_user(partner_center: PartnerCenterClient, ref: UserRef,
 async def known_user(cache: LookupCache, ref: UserRef) -> User | None:
     """The active user from the cache, by itself or in its tenant's list, as far as that is fresh."""
     [looked] = await cache.look_up(USER, [ref])
-    if kept := looked.fresh():
+    if kept := looked.fresh(cache.clock()):
         return kept.value if kept.value.status is UserStatus.ACTIVE else None
     [listed] = await cache.look_up(ACTIVE_USERS, [ref.tenant_id])
-    users = kept_list.value if (kept_list := listed.fresh()) else []
+    users = kept_list.value if (kept_list := listed.fresh(cache.clock())) else []
     return next((user for user in users if user.microsoft_id == ref.user_id), None)
 
 
@@ -54,7 +54,8 @@ async def read_skus(cache: LookupCache, partner_center: PartnerCenterClient, ten
     """The tenant's products, read past the cache and kept there: what else a payload says of them agrees."""
     [looked] = await cache.look_up(SUBSCRIBED_SKUS, [tenant_id])
     skus = await partner_center.list_subscribed_skus(tenant_id)
-    await cache.store_many(SUBSCRIBED_SKUS, {tenant_id: skus}, {tenant_id: looked.generation})
+    if looked.storable:
+        await cache.store_many(SUBSCRIBED_SKUS, {tenant_id: skus}, {tenant_id: looked.generation})
     return skus
 
 

@@ -85,6 +85,11 @@ def key_prefix(namespace: str) -> str:
     return f"{KEY_FORMAT}:{namespace}:"
 
 
+def generation_key(tenant_id: str, volatile: Volatile) -> str:
+    """Gives what follows the namespace in the key of a tenant's generation: the same slot as its look-ups'."""
+    return f"{{{_plain(tenant_id)}}}:generation:{volatile.value}"
+
+
 def _plain(text: str) -> str:
     if not text or _GUID.fullmatch(text):
         return text

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 
-# The client is made, and its addresses are read, in one place: the cache's.
-from services.cache_redis import _FORMS, CONNECTIONS, _client
+from services.cache import CONNECT_SECONDS
+from services.redis_client import CONNECTIONS, connect_client
 from services.store_errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class StoreConnection:
         client: Redis | RedisCluster,
         namespace: str,
         *,
-        on_close: Callable[[], Awaitable[None]] | None = None,
+        on_close: Callable[[], Awaitable[None]],
     ) -> None:
         if not _NAMESPACE.fullmatch(namespace):  # braces would move the tag, a star would clear others' keys
             raise ValueError("A namespace has small letters, digits, colons and hyphens only.")
@@ -136,9 +136,7 @@ class StoreConnection:
             return {"unknown"}
 
     async def close(self) -> None:
-        await self.client.aclose()
-        if self._on_close is not None:
-            await self._on_close()
+        await self._on_close()
 
     def _tell(self, error: Exception) -> None:
         now = time.monotonic()
@@ -166,9 +164,6 @@ async def _or_cancelled(do: Callable[[], Awaitable[T]]) -> T:
 
 
 def connect_redis_store(url: str, namespace: str) -> StoreConnection:
-    """Gives the connection to an address; see `services.cache.connect_cache`. Nothing is opened yet."""
-    try:
-        client, on_close = _client(url)
-    except ValueError:
-        raise ValueError(_FORMS) from None  # the cause may quote a piece of the address, so of the password
-    return StoreConnection(client, namespace, on_close=on_close)
+    """Gives the connection to an address; see `services.redis_client`. Nothing is opened yet."""
+    client, close = connect_client(url, connect_seconds=CONNECT_SECONDS)
+    return StoreConnection(client, namespace, on_close=close)

@@ -7,7 +7,7 @@ import pytest
 
 from loaders.read_through import Loader, Reader, fetch_each
 from loaders.shared_reads import SharedReads
-from services.cache import MemoryCache
+from services.cache_memory import MemoryCache
 from services.errors import UpstreamError
 from services.lookups import DOMAINS
 from services.upstream_use import start_counting

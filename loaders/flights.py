@@ -1,0 +1,226 @@
+"""Fetches under way: one a key for everybody who wants it, kept when they have landed.
+
+A waiter that is cancelled leaves a flight to the others; the last one ends it. A flight runs in the context of
+the request that began it, so in its time and on its account.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
+
+from services.cache import Absent, Looked, LookupCache
+from services.deadlines import KEPT_BACK_SECONDS, seconds_left
+from services.errors import AccessMissing, NotFound, TenantNotFound, Timeout, UpstreamError
+from services.generations import Generation
+from services.lookups import K, Lookup, V
+
+WAIT_FOR_REPLICA_SECONDS: Final = 0.5
+LOOK_AGAIN_SECONDS: Final = 0.05
+
+Fetch = Callable[[Sequence[K]], Awaitable[Sequence[V | Exception]]]
+_Name = tuple[str, object, Generation]
+
+
+class Flight:
+    """One key's fetch. `answer` is a value or an exception, as a result."""
+
+    __slots__ = ("answer", "ends_at", "fellows", "generation", "name", "storable", "task", "waiters")
+
+    def __init__(self, kind: str, key: object, looked: Looked[Any], ends_at: float) -> None:
+        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.name = kind, key, looked.generation
+        self.generation = looked.generation
+        self.storable = looked.storable
+        self.ends_at = ends_at
+        self.waiters = 0
+        self.task: asyncio.Task[None] | None = None
+        self.fellows: Sequence[Flight] = (self,)
+        """Those that the same task flies."""
+
+    def give_up(self) -> None:
+        self.answer.cancel()
+        if self.task is not None and all(one.answer.done() for one in self.fellows):
+            self.task.cancel()
+
+
+class _Landed:
+    """What waits to be stored, of one look-up."""
+
+    def __init__(self, lookup: Lookup[Any, Any]) -> None:
+        self.lookup = lookup
+        self.values: dict[Any, Any] = {}
+        self.flights: dict[Any, Flight] = {}
+        self.released: dict[Any, Generation] = {}
+
+
+class Flights:
+    """The fetches of a process that are under way, by look-up, key and generation."""
+
+    def __init__(self, cache: LookupCache) -> None:
+        self._cache = cache
+        self._under_way: dict[_Name, Flight] = {}
+        self._landed: dict[str, _Landed] = {}
+        self._storing: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def of(self, lookup: Lookup[K, V], key: K, generation: Generation) -> Flight | None:
+        """The flight that a reader who saw this generation may join: it began no earlier."""
+        return self._under_way.get((lookup.kind, key, generation))
+
+    def begin(
+        self, lookup: Lookup[K, V], looked: Mapping[K, Looked[V]], fetch: Fetch[K, V], *, one_by_one: bool, shared: bool
+    ) -> dict[K, Flight]:
+        """Begins to fetch. With `shared` what another replica fetches just now is waited for, a moment."""
+        ends_at = time.monotonic() + seconds_left()
+        flights = {key: Flight(lookup.kind, key, one, ends_at) for key, one in looked.items()}
+        for flight in flights.values():
+            self._under_way.setdefault(flight.name, flight)
+        if shared and self._cache.shared:
+            claimable = {key: flight for key, flight in flights.items() if flight.storable}
+            if claimable:
+                self._go(self._share(lookup, claimable, fetch, one_by_one=one_by_one))
+            self._fly(lookup, {k: f for k, f in flights.items() if k not in claimable}, fetch, one_by_one=one_by_one)
+        else:
+            self._fly(lookup, flights, fetch, one_by_one=one_by_one)
+        return flights
+
+    def _fly(self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V], *, one_by_one: bool) -> None:
+        wanted = {key: flight for key, flight in flights.items() if not flight.answer.done()}
+        groups = [{key: flight} for key, flight in wanted.items()] if one_by_one else [wanted] if wanted else []
+        for group in groups:
+            task = self._go(self._fetch(lookup, group, fetch))
+            fellows = tuple(group.values())
+            for flight in fellows:
+                flight.task, flight.fellows = task, fellows
+
+    def _go(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _fetch(self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V]) -> None:
+        keys = list(flights)
+        answers: Sequence[V | Exception] = [UpstreamError()] * len(keys)  # if it is cancelled
+        try:
+            fetched = await fetch(keys)
+            if len(fetched) != len(keys):
+                raise RuntimeError(f"{lookup.kind}: {len(fetched)} answers to {len(keys)} keys")
+            answers = fetched
+        except Exception as error:
+            answers = [error] * len(keys)
+        finally:
+            for key, answer in zip(keys, answers, strict=True):
+                self._land(lookup, key, flights[key], answer)
+
+    async def _share(
+        self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V], *, one_by_one: bool
+    ) -> None:
+        """Fetches what no other replica fetches; looks for the rest for half a second, then fetches it, too."""
+        mine = await self._cache.claim(lookup, {key: flight.generation for key, flight in flights.items()})
+        self._fly(lookup, {key: flights[key] for key in flights if key in mine}, fetch, one_by_one=one_by_one)
+        until = time.monotonic() + WAIT_FOR_REPLICA_SECONDS
+        left = [key for key in flights if key not in mine]
+        while left and time.monotonic() < until:
+            for key, one in zip(left, await self._cache.look_up(lookup, left), strict=True):
+                kept = one.kept
+                if kept and self._cache.clock() < kept.fresh_until and not flights[key].answer.done():
+                    self._end(flights[key])
+                    flights[key].answer.set_result(error_of(kept.absent) if kept.absent else kept.value)
+            left = [key for key in left if not flights[key].answer.done()]
+            if left:
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        self._fly(lookup, {key: flights[key] for key in left}, fetch, one_by_one=one_by_one)
+
+    def _land(self, lookup: Lookup[K, V], key: K, flight: Flight, answer: object) -> None:
+        value = _absent_of(answer) if isinstance(answer, Exception) else answer
+        kept = flight.storable and not isinstance(value, Exception) and not flight.answer.cancelled()
+        if flight.storable and (kept or self._cache.shared):
+            landed = self._landed.setdefault(lookup.kind, _Landed(lookup))
+            if kept:  # stays under way until it is stored: nobody falls between the two
+                landed.values[key] = value
+                landed.flights[key] = flight
+            else:
+                landed.released[key] = flight.generation
+            if self._storing is None or self._storing.done():
+                self._storing = asyncio.create_task(self._store())
+        if not kept:
+            self._end(flight)
+        if not flight.answer.done():
+            flight.answer.set_result(answer)
+
+    async def _store(self) -> None:
+        while self._landed:
+            kind, landed = next(iter(self._landed.items()))
+            del self._landed[kind]
+            generations = {key: flight.generation for key, flight in landed.flights.items()}
+            try:
+                if landed.values:
+                    await self._cache.store_many(landed.lookup, landed.values, generations)
+                if landed.released:
+                    await self._cache.release(landed.lookup, landed.released)
+            finally:
+                for flight in landed.flights.values():
+                    self._end(flight)
+
+    def _end(self, flight: Flight) -> None:
+        if self._under_way.get(flight.name) is flight:
+            del self._under_way[flight.name]
+
+    async def wait_for(self, flights: Mapping[K, Flight]) -> dict[K, Any]:
+        """Gives the answers, as far as they come within the request's time."""
+        if not flights:
+            return {}
+        for flight in flights.values():
+            flight.waiters += 1
+        try:
+            left = seconds_left() - KEPT_BACK_SECONDS
+            waiting = [flight.answer for flight in flights.values() if not flight.answer.done()]
+            if waiting:
+                await asyncio.wait(waiting, timeout=None if left == float("inf") else max(0.0, left))
+            return {key: _answer_of(flight) for key, flight in flights.items()}
+        finally:
+            for flight in flights.values():
+                flight.waiters -= 1
+                if not flight.waiters and not flight.answer.done():
+                    self._end(flight)
+                    flight.give_up()
+
+    async def close(self) -> None:
+        """Ends what is under way, and stores what has landed."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        for flight in list(self._under_way.values()):
+            flight.answer.cancel()
+        if self._storing is not None:
+            await asyncio.wait([self._storing])
+
+
+def _answer_of(flight: Flight) -> object:
+    if not flight.answer.done():
+        return Timeout("Microsoft did not answer within the time of the request.")
+    return UpstreamError() if flight.answer.cancelled() else flight.answer.result()
+
+
+def _absent_of(error: Exception) -> Absent | Exception:
+    """What is worth remembering of a failure: that there is nothing."""
+    match error:
+        case TenantNotFound():
+            return Absent("tenant", error.message)
+        case NotFound():
+            return Absent("not_found", error.message)
+        case AccessMissing():
+            return Absent("access", error.message)
+        case _:
+            return error
+
+
+def error_of(absent: Absent) -> UpstreamError:
+    """The failure that was remembered."""
+    kinds: dict[str, type[UpstreamError]] = {"tenant": TenantNotFound, "not_found": NotFound, "access": AccessMissing}
+    return kinds[absent.what](absent.message)
