@@ -43,8 +43,8 @@ class Upstream(httpx.AsyncBaseTransport):
         self._sandbox = httpx.ASGITransport(create_app(sandbox))
         self.script = list(script)
         self.writes: list[Write] = []
-        self.reads_fail = 0
-        """How many reads, from the first write on, find no connection."""
+        self.reads_fail = False
+        """Whether reads are refused, from the first write on."""
 
     @property
     def ids(self) -> list[int]:
@@ -60,8 +60,8 @@ class Upstream(httpx.AsyncBaseTransport):
             return await self._sandbox.handle_async_request(request)
         if request.method in READS:
             if self.writes and self.reads_fail:
-                self.reads_fail -= 1
-                raise httpx.ConnectError("No connection.")
+                body = {"code": 900308, "description": "Insufficient privileges to complete the operation."}
+                return httpx.Response(403, json=body, request=request)
             return await self._sandbox.handle_async_request(request)
         content = await request.aread()
         path = request.url.path.partition("/customers/")[2].partition("/")[2]
