@@ -45,7 +45,7 @@ class LicenseEffect:
     predicted: bool = resolved_by(
         resolve_effect_predicted,
         description="True where the figures after are computed: in a dry run, "
-        "and while Microsoft still shows the old ones",
+        "and while Microsoft still shows the old ones. Costs a call",
     )
 
 
@@ -87,14 +87,18 @@ class UpdateUserLicensesPayload:
 
 @strawberry.type(description="Answer to deleteUser")
 class DeleteUserPayload:
-    user: User | None = strawberry.field(description="User, now deleted; null where the change was refused")
+    user: User | None = strawberry.field(
+        description="User, now deleted; in a dry run still active. Null where the change was refused"
+    )
     effects: list[LicenseEffect] = strawberry.field(description="Units that came free, by product")
     user_errors: list[UserError] = strawberry.field(description=_ERRORS)
 
 
 @strawberry.type(description="Answer to restoreUser")
 class RestoreUserPayload:
-    user: User | None = strawberry.field(description="User, active again; null where the change was refused")
+    user: User | None = strawberry.field(
+        description="User, active again; in a dry run still deleted. Null where the change was refused"
+    )
     effects: list[LicenseEffect] = strawberry.field(
         description="Units of the licenses that Microsoft gave back, by product; in a dry run those it could give"
     )
