@@ -16,6 +16,7 @@ from services.errors import NotFound, Refused, RefusedReason, SignInAgain, Tenan
 from services.models import LicenseAssignment, LicenseChange, NewUser, RoleRef, UserRef, UserStatus
 from services.partner_center.client import PartnerCenterClient
 from services.partner_center.refresh_tokens import MemoryRefreshTokens
+from services.partner_center.retries import Retries
 from services.partner_center.tokens import PartnerCredentials, TokenSource
 from services.partner_center.transport import Transport
 from services.secret import Secret
@@ -46,7 +47,7 @@ def client(state: SandboxState) -> PartnerCenterClient:
         now=state.clock.now,
         token_url=f"{URL}/{{tenant}}/oauth2/v2.0/token",
     )
-    return PartnerCenterClient(Transport(http, tokens, base_url=URL))
+    return PartnerCenterClient(Transport(http, tokens, base_url=URL, retries=Retries(most=0)))
 
 
 def statuses(state: SandboxState) -> list[int | None]:
