@@ -72,6 +72,8 @@ class Settings:
     partner_center_max_in_flight_per_tenant: Annotated[int, values.whole_number(1, 1000)] = 8
 
     redis_url: Annotated[Secret | None, values.redis_url()] = None
+    redis_connect_timeout_seconds: Annotated[float, values.seconds(0.01, 10)] = 0.2
+    redis_operation_timeout_seconds: Annotated[float, values.seconds(0.005, 5)] = 0.05
     cache_bytes: Annotated[int, values.whole_number(0, 16 * 1024**3)] = 64 * 1024 * 1024
 
     auth_issuer: Annotated[str, values.web_url()] = ""

@@ -80,7 +80,13 @@ async def wire(
     kind = "sandbox" if in_sandbox else "live"
     redis_url = settings.redis_url.reveal() if settings.redis_url else None
     namespace = f"{kind}:{settings.partner_center_tenant_id.lower()}"
-    cache = connect_cache(redis_url, namespace, max_bytes=settings.cache_bytes)
+    cache = connect_cache(
+        redis_url,
+        namespace,
+        max_bytes=settings.cache_bytes,
+        connect_seconds=settings.redis_connect_timeout_seconds,
+        operation_seconds=settings.redis_operation_timeout_seconds,
+    )
     stack.push_async_callback(cache.close)
     if redis_url is None:
         log.info("keeping look-ups, audit log and idempotency keys in this process: GATEWAY_REDIS_URL is not set")

@@ -164,9 +164,11 @@ SUBSCRIPTIONS: Lookup[str, list[MicrosoftSubscription]] = Lookup(
     "subscriptions", list[MicrosoftSubscription], 300, _itself, _nothing, 10 * MINUTE, DAY
 )
 PROVISIONED_SKU: Lookup[SubscriptionRef, str | None] = Lookup(
-    "provisioned-sku", _SKU_ID, DAY, _tenant, _subscription, absent_seconds=300
+    "provisioned-sku", _SKU_ID, DAY, _tenant, _subscription, stand_in_seconds=DAY, absent_seconds=300
 )
-CATALOG_SKU: Lookup[OfferKey, str | None] = Lookup("catalog-sku", _SKU_ID, DAY, _partner, _offer, absent_seconds=300)
+CATALOG_SKU: Lookup[OfferKey, str | None] = Lookup(
+    "catalog-sku", _SKU_ID, DAY, _partner, _offer, stand_in_seconds=DAY, absent_seconds=300
+)
 ROLES: Lookup[str, list[DirectoryRole]] = Lookup(
     "roles", list[DirectoryRole], HOUR, _itself, _nothing, renew_seconds=DAY, stand_in_seconds=7 * DAY
 )

@@ -13,14 +13,8 @@ import pytest
 from redis import Redis
 
 from services import lookups
-from services.cache import (
-    ENTRY_BYTES,
-    LARGEST_ENTRY_BYTES,
-    MEMORY_PER_JSON_BYTE,
-    LookupCache,
-    MemoryCache,
-    connect_cache,
-)
+from services.cache import LARGEST_ENTRY_BYTES, Absent, Kept, LookupCache, connect_cache
+from services.cache_memory import ENTRY_BYTES, MEMORY_PER_JSON_BYTE, MemoryCache
 from services.lookups import (
     ACTIVE_USERS,
     DOMAINS,
@@ -149,19 +143,24 @@ class Tried:
 
 @pytest.fixture(params=["memory", "redis"])
 async def tried(request: pytest.FixtureRequest) -> AsyncIterator[Tried]:
+    later = [0.0]
+
+    def clock() -> float:
+        return time.time() + later[0]
+
     if request.param == "memory":
-        now = [1000.0]
 
         def move_clock(seconds: float) -> None:
-            now[0] += seconds
+            later[0] += seconds
 
-        yield Tried(MemoryCache(clock=lambda: now[0]), move_clock)
+        yield Tried(MemoryCache(clock=clock), move_clock)
         return
     url = request.getfixturevalue("redis_url")
-    cache = connect_cache(url, NAMESPACE)
+    cache = connect_cache(url, NAMESPACE, connect_seconds=5, operation_seconds=5, clock=clock)
     with Redis.from_url(url) as client:
 
         def bring_expiries_nearer(seconds: float) -> None:
+            later[0] += seconds
             for name in client.keys():  # noqa: SIM118  # a command, not a dict's
                 client.pexpire(name, client.pttl(name) - round(seconds * 1000))
 
@@ -174,8 +173,19 @@ def cache(tried: Tried) -> LookupCache:
     return tried.cache
 
 
+async def store(cache: LookupCache, lookup: Lookup[Any, Any], stored: dict[Any, Any]) -> None:
+    """Keeps these as a reader does who looked before."""
+    looked = await cache.look_up(lookup, list(stored))
+    generations = {key: one.generation for key, one in zip(stored, looked, strict=True)}
+    await cache.store_many(lookup, stored, generations)
+
+
+async def kept(cache: LookupCache, lookup: Lookup[Any, Any], *keys: object) -> list[Kept[Any] | None]:
+    return [one.kept for one in await cache.look_up(lookup, keys)]
+
+
 async def values(cache: LookupCache, lookup: Lookup[Any, Any], *keys: object) -> list[object]:
-    return [kept and kept.value for kept in await cache.get_many(lookup, keys)]
+    return [one and one.value for one in await kept(cache, lookup, *keys)]
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -183,11 +193,11 @@ async def test_a_value_of_every_look_up_comes_back_as_it_was_stored(cache, name)
     lookup = getattr(lookups, name)
     key, value = VALUES[name]
 
-    await cache.store_many(lookup, {key: value})
+    await store(cache, lookup, {key: value})
 
-    [kept] = await cache.get_many(lookup, [key])
-    assert kept.value == value
-    assert type(kept.value) is type(value)
+    [one] = await kept(cache, lookup, key)
+    assert one.value == value
+    assert type(one.value) is type(value)
 
 
 def test_no_look_up_is_left_out_of_these_values():
@@ -195,115 +205,158 @@ def test_no_look_up_is_left_out_of_these_values():
 
 
 async def test_answers_come_in_the_order_of_the_keys_with_none_for_a_miss(cache):
-    await cache.store_many(TEXTS, {"a": "first", "b": "second"})
+    await store(cache, TEXTS, {"a": "first", "b": "second"})
 
     assert await values(cache, TEXTS, "b", "absent", "a", "b") == ["second", None, "first", "second"]
 
 
+async def test_users_of_several_tenants_are_asked_for_together(cache):
+    refs = [UserRef(tenant, OTHER_ID) for tenant in (TENANT_ID, OTHER_ID, TENANT_ID)]
+    await store(cache, USER, {refs[0]: ADELE})
+
+    looked = await cache.look_up(USER, refs)
+
+    assert [one.kept and one.kept.value for one in looked] == [ADELE, None, ADELE]
+    assert looked[0].generation == looked[2].generation
+
+
 async def test_asking_for_nothing_and_storing_nothing_is_allowed(cache):
-    await cache.store_many(TEXTS, {})
-    await cache.forget(TEXTS)
+    await cache.store_many(TEXTS, {}, {})
+    await cache.release(TEXTS, {})
 
-    assert await cache.get_many(TEXTS, []) == []
+    assert list(await cache.look_up(TEXTS, [])) == []
+    assert await cache.claim(TEXTS, {}) == set()
 
 
-async def test_none_is_not_kept_and_ends_what_was_kept_before(cache):
+async def test_that_there_is_nothing_yet_is_kept_for_the_time_that_its_look_up_says(tried):
     ref, other = SubscriptionRef(TENANT_ID, OTHER_ID), SubscriptionRef(OTHER_ID, OTHER_ID)
-    await cache.store_many(PROVISIONED_SKU, {ref: "sku"})
+    await store(tried.cache, PROVISIONED_SKU, {ref: "sku"})
 
-    await cache.store_many(PROVISIONED_SKU, {ref: None, other: "other"})
+    await store(tried.cache, PROVISIONED_SKU, {ref: None, other: "other"})
 
-    assert await values(cache, PROVISIONED_SKU, ref, other) == [None, "other"]
+    [one, _] = await kept(tried.cache, PROVISIONED_SKU, ref, other)
+    assert one is not None
+    assert one.value is None
+    tried.pass_seconds(300 * 1.1 + 1)
+    assert await kept(tried.cache, PROVISIONED_SKU, ref) == [None]
+    assert await values(tried.cache, PROVISIONED_SKU, other) == ["other"]
+
+
+async def test_none_is_not_kept_where_its_look_up_keeps_none_and_ends_what_was_kept_before(cache):
+    await store(cache, TEXTS, {"a": "sku", "b": "other"})
+
+    await store(cache, TEXTS, {"a": None})
+
+    assert await values(cache, TEXTS, "a", "b") == [None, "other"]
+
+
+@pytest.mark.parametrize(("what", "seconds"), [("not_found", 15), ("tenant", 15), ("access", 60)])
+async def test_that_there_is_no_such_thing_is_kept_for_a_moment_and_ends_what_was_kept_before(tried, what, seconds):
+    absent = Absent(what, "There is nothing.")
+    await store(tried.cache, DOMAINS, {TENANT_ID: ["contoso.com"]})
+
+    await store(tried.cache, DOMAINS, {TENANT_ID: absent})
+
+    [one] = await kept(tried.cache, DOMAINS, TENANT_ID)
+    assert one.absent == absent
+    tried.pass_seconds(seconds * 0.9 - 1)
+    assert (await kept(tried.cache, DOMAINS, TENANT_ID))[0].absent == absent
+    tried.pass_seconds(seconds * 0.2 + 2)
+    assert await kept(tried.cache, DOMAINS, TENANT_ID) == [None]
 
 
 async def test_keys_with_the_same_tenant_and_id_are_one_entry(cache):
-    await cache.store_many(TENANTS, {None: [TENANT]})
+    await store(cache, TENANTS, {None: [TENANT]})
 
     assert await values(cache, TENANTS, "all") == [[TENANT]]
 
 
 async def test_an_empty_list_is_a_hit(cache):
-    await cache.store_many(ACTIVE_USERS, {TENANT_ID: []})
+    await store(cache, ACTIVE_USERS, {TENANT_ID: []})
 
     assert await values(cache, ACTIVE_USERS, TENANT_ID, OTHER_ID) == [[], None]
 
 
 async def test_a_kept_value_says_when_it_was_stored(cache):
     before = time.time()
-    await cache.store_many(DOMAINS, {TENANT_ID: ["contoso.com"]})
+    await store(cache, DOMAINS, {TENANT_ID: ["contoso.com"]})
     after = time.time()
 
-    [kept] = await cache.get_many(DOMAINS, [TENANT_ID])
+    [one] = await kept(cache, DOMAINS, TENANT_ID)
 
-    assert before <= kept.fetched_at <= after
+    assert before <= one.fetched_at <= after
 
 
 async def test_the_same_key_of_two_look_ups_or_two_tenants_is_two_entries(cache):
-    await cache.store_many(DOMAINS, {TENANT_ID: ["contoso.com"]})
-    await cache.store_many(ROLE_MEMBERS, {RoleRef(TENANT_ID, OTHER_ID): ["adele"]})
+    await store(cache, DOMAINS, {TENANT_ID: ["contoso.com"]})
+    await store(cache, ROLE_MEMBERS, {RoleRef(TENANT_ID, OTHER_ID): ["adele"]})
 
     assert await values(cache, DOMAINS, TENANT_ID, OTHER_ID) == [["contoso.com"], None]
     assert await values(cache, ROLE_MEMBERS, RoleRef(OTHER_ID, OTHER_ID)) == [None]
 
 
 async def test_storing_again_replaces(cache):
-    await cache.store_many(DOMAINS, {TENANT_ID: ["old.example"]})
-    await cache.store_many(DOMAINS, {TENANT_ID: ["new.example"]})
+    await store(cache, DOMAINS, {TENANT_ID: ["old.example"]})
+    await store(cache, DOMAINS, {TENANT_ID: ["new.example"]})
 
     assert await values(cache, DOMAINS, TENANT_ID) == [["new.example"]]
 
 
-async def test_a_value_is_fresh_for_nine_tenths_of_its_time_and_gone_after_eleven(tried):
-    await tried.cache.store_many(DOMAINS, {TENANT_ID: ["contoso.com"]})
+async def test_a_value_is_fresh_then_renewed_then_stands_in_and_then_gone_each_more_or_less_a_tenth(tried):
+    await store(tried.cache, DOMAINS, {TENANT_ID: ["contoso.com"]})
 
-    tried.pass_seconds(900 * 0.9 - 1)
+    [one] = await kept(tried.cache, DOMAINS, TENANT_ID)
+    assert 810 <= one.fresh_until - one.fetched_at <= 990
+    assert 3240 <= one.renew_until - one.fetched_at <= 3960
+    tried.pass_seconds(86_400 * 0.9 - 10)
     assert await values(tried.cache, DOMAINS, TENANT_ID) == [["contoso.com"]]
 
-    tried.pass_seconds(900 * 0.2 + 2)
+    tried.pass_seconds(86_400 * 0.2 + 20)
     assert await values(tried.cache, DOMAINS, TENANT_ID) == [None]
 
 
 async def test_what_is_stored_together_does_not_expire_together(tried):
     keys = [f"offer-{number}" for number in range(200)]
-    await tried.cache.store_many(TEXTS, dict.fromkeys(keys, "sku"))
+    await store(tried.cache, TEXTS, dict.fromkeys(keys, "sku"))
 
+    now = tried.cache.clock() + 86_400
+    fresh = [one for one in await kept(tried.cache, TEXTS, *keys) if one.fresh_until > now]
+    assert 50 < len(fresh) < 150
     tried.pass_seconds(86_400)
-
-    left = [kept for kept in await tried.cache.get_many(TEXTS, keys) if kept]
-    assert 50 < len(left) < 150
-
-
-async def test_a_forgotten_key_is_a_miss_and_others_stay(cache):
-    await cache.store_many(TEXTS, {"a": "1", "b": "2", "c": "3"})
-
-    await cache.forget(TEXTS, "a", "c", "never stored")
-
-    assert await values(cache, TEXTS, "a", "b", "c") == [None, "2", None]
+    assert 50 < len([one for one in await kept(tried.cache, TEXTS, *keys) if one]) < 150
 
 
 async def test_after_clear_everything_is_a_miss(cache):
-    await cache.store_many(TEXTS, {f"offer-{number}": "sku" for number in range(1200)})
-    await cache.store_many(TENANTS, {None: [TENANT]})
+    await store(cache, TEXTS, {f"offer-{number}": "sku" for number in range(1200)})
+    await store(cache, ACTIVE_USERS, {TENANT_ID: [ADELE]})
 
     await cache.clear()
 
     assert await values(cache, TEXTS, "offer-0", "offer-1199") == [None, None]
-    assert await values(cache, TENANTS, None) == [None]
+    assert await values(cache, ACTIVE_USERS, TENANT_ID) == [None]
+
+
+async def test_a_reader_who_looked_before_everything_was_forgotten_keeps_nothing(cache):
+    [looked] = await cache.look_up(ACTIVE_USERS, [TENANT_ID])
+    await cache.clear()
+    await cache.store_many(ACTIVE_USERS, {TENANT_ID: [ADELE]}, {TENANT_ID: looked.generation})
+
+    assert await values(cache, ACTIVE_USERS, TENANT_ID) == [None]
 
 
 async def test_a_value_of_over_one_mebibyte_comes_back(cache):
     ids = [f"{number:036}" for number in range(60_000)]
     assert 1024 * 1024 < len(msgspec.json.encode(ids)) < LARGEST_ENTRY_BYTES
 
-    await cache.store_many(ROLE_MEMBERS, {RoleRef(TENANT_ID, OTHER_ID): ids})
+    await store(cache, ROLE_MEMBERS, {RoleRef(TENANT_ID, OTHER_ID): ids})
 
     assert await values(cache, ROLE_MEMBERS, RoleRef(TENANT_ID, OTHER_ID)) == [ids]
 
 
 async def test_a_value_of_over_eight_mebibytes_is_not_kept_and_nor_is_the_older_one(cache):
-    await cache.store_many(DOMAINS, {TENANT_ID: ["old.example"]})
+    await store(cache, DOMAINS, {TENANT_ID: ["old.example"]})
 
-    await cache.store_many(DOMAINS, {TENANT_ID: ["x" * LARGEST_ENTRY_BYTES], OTHER_ID: ["small.example"]})
+    await store(cache, DOMAINS, {TENANT_ID: ["x" * LARGEST_ENTRY_BYTES], OTHER_ID: ["small.example"]})
 
     assert await values(cache, DOMAINS, TENANT_ID, OTHER_ID) == [None, ["small.example"]]
 
@@ -317,26 +370,44 @@ async def test_a_cache_that_can_be_reached_answers_ping(cache):
 
 async def test_memory_gives_what_it_holds_without_waiting():
     cache = MemoryCache()
-    await cache.store_many(USER, {ADELE.ref: ADELE})
+    asking = cache.store_many(
+        USER, {ADELE.ref: ADELE}, {ADELE.ref: (await cache.look_up(USER, [ADELE.ref]))[0].generation}
+    )
+    with pytest.raises(StopIteration):
+        asking.send(None)
 
-    kept = cache.look(USER, ADELE.ref)
+    asking = cache.look_up(USER, [ADELE.ref, UserRef(OTHER_ID, OTHER_ID)])
+    with pytest.raises(StopIteration) as answer:
+        asking.send(None)
 
-    assert kept is not None
-    assert kept.value is ADELE
-    assert cache.look(USER, UserRef(OTHER_ID, OTHER_ID)) is None
+    [found, missing] = answer.value.value
+    assert found.kept.value is ADELE
+    assert missing.kept is None
 
 
-async def test_memory_is_bounded_in_bytes_and_what_was_not_read_for_longest_goes_first():
+async def test_memory_is_bounded_in_bytes_and_what_was_not_read_goes_first():
     size = ENTRY_BYTES + MEMORY_PER_JSON_BYTE * 102  # a hundred letters and two quotes
     cache = MemoryCache(max_bytes=3 * size + 1)
     for key in "abc":
-        await cache.store_many(TEXTS, {key: key * 100})
-    cache.look(TEXTS, "a")
+        await store(cache, TEXTS, {key: key * 100})
+    await kept(cache, TEXTS, "a")
 
-    await cache.store_many(TEXTS, {"d": "d" * 100})
+    await store(cache, TEXTS, {"d": "d" * 100})
 
     assert await values(cache, TEXTS, *"abcd") == ["a" * 100, None, "c" * 100, "d" * 100]
     assert cache.size_bytes == 3 * size
+
+
+async def test_what_was_read_once_is_not_spared_for_ever():
+    size = ENTRY_BYTES + MEMORY_PER_JSON_BYTE * 102
+    cache = MemoryCache(max_bytes=2 * size)
+    await store(cache, TEXTS, {"a": "a" * 100})
+    await kept(cache, TEXTS, "a")
+
+    for key in "bcde":
+        await store(cache, TEXTS, {key: key * 100})
+
+    assert await values(cache, TEXTS, *"abcde") == [None, None, None, "d" * 100, "e" * 100]
 
 
 async def test_memory_counts_no_byte_twice_and_returns_all():
@@ -344,22 +415,21 @@ async def test_memory_counts_no_byte_twice_and_returns_all():
     now = [0.0]
     cache = MemoryCache(clock=lambda: now[0])
     for key in "aab":
-        await cache.store_many(TEXTS, {key: key * 100})
+        await store(cache, TEXTS, {key: key * 100})
     assert cache.size_bytes == 2 * size
 
-    await cache.forget(TEXTS, "b", "b")
-    assert cache.size_bytes == size
-
     now[0] = 100_000.0
-    assert cache.look(TEXTS, "a") is None
+    assert await values(cache, TEXTS, "a") == [None]
+    assert cache.size_bytes == size
+    await cache.clear()
     assert cache.size_bytes == 0
 
 
 async def test_a_value_larger_than_the_whole_memory_pushes_nothing_out():
     cache = MemoryCache(max_bytes=2000)
-    await cache.store_many(TEXTS, {"small": "sku"})
+    await store(cache, TEXTS, {"small": "sku"})
 
-    await cache.store_many(TEXTS, {"large": "x" * 2000})
+    await store(cache, TEXTS, {"large": "x" * 2000})
 
     assert await values(cache, TEXTS, "small", "large") == ["sku", None]
 
