@@ -7,7 +7,7 @@ from resolvers.outcomes import change_user
 from schema.change_inputs import AssignLicenseInput, UpdateUserLicensesInput
 from services.authorization import Permission
 from services.changes import Change
-from services.licenses import LicenseEdit, Toggle
+from services.license_plans import LicenseEdit, Toggle
 from services.models import UserRef
 from services.outcomes import Outcome
 

@@ -19,7 +19,7 @@ from services.change_runner import ChangeRequest
 from services.changes import Change, missing_permissions
 from services.errors import UpstreamError
 from services.global_ids import decode_id
-from services.licenses import is_predicted
+from services.license_plans import is_predicted
 from services.models import SubscribedSku, UserRef
 from services.outcomes import Field, Outcome, Problem, ProblemCode, Refusal
 

@@ -13,7 +13,8 @@ from services.authorization import Permission
 from services.changes import Change, problem_of, require, together_with
 from services.errors import Conflict, Refused, RefusedReason, UpstreamError
 from services.license_options import find_sku
-from services.licenses import MOST_TOGGLES, LicenseService, Toggle, assignment_problems, none_available
+from services.license_plans import MOST_TOGGLES, Toggle, assignment_problems, none_available
+from services.licenses import LicenseService
 from services.locks import Locks, sign_in_name_lock, sku_lock
 from services.lookups import ACTIVE_USERS, LICENSES, ROLE_MEMBERS, SUBSCRIBED_SKUS, USER, USER_ROLES
 from services.mailer import DeliveryKind, Mailer, Message
