@@ -24,8 +24,12 @@ SAME_LOOK_SECONDS: Final = 0.002
 """Calls that begin within it share a look, so that a burst costs one."""
 LOOK_SECONDS: Final = 0.05
 ANNOUNCE_SECONDS: Final = 0.2
-AWAY_SECONDS: Final = 5.0
-"""How long Redis is not asked for gates after it failed: each replica goes by what it was told itself."""
+FIRST_LOOK_SECONDS: Final = 0.25
+"""The first look opens the connection."""
+FIRST_AWAY_SECONDS: Final = 0.2
+LONGEST_AWAY_SECONDS: Final = 5.0
+"""How long Redis is not asked for gates after it failed, doubled each time: meanwhile each replica goes by what it
+was told itself. Short at first, since it may be ourselves who were slow."""
 
 T = TypeVar("T")
 
@@ -44,6 +48,8 @@ class RedisGates:
         self._found = False
         self._looking: asyncio.Task[bool] | None = None
         self._ask_again_at = float("-inf")
+        self._away_seconds = FIRST_AWAY_SECONDS
+        self._has_asked = False
 
     async def look(self, scope: GateScope) -> tuple[float, float]:
         if not await self._is_any_closed():
@@ -104,7 +110,8 @@ class RedisGates:
 
     async def _ask(self) -> bool:
         asked_at = self._clock()
-        found = bool(await self._run(lambda: self._client.exists(self._any), LOOK_SECONDS, 0))
+        seconds = LOOK_SECONDS if self._has_asked else FIRST_LOOK_SECONDS
+        found = bool(await self._run(lambda: self._client.exists(self._any), seconds, 0))
         if asked_at >= self._looked_at:
             self._looked_at, self._found = asked_at, found
         return found
@@ -118,10 +125,15 @@ class RedisGates:
         if self._clock() < self._ask_again_at:
             return otherwise
         try:
-            return await self._connection.run(do, seconds=seconds)
+            answer = await self._connection.run(do, seconds=seconds)
         except StoreUnavailable:  # said by the connection
-            self._ask_again_at = self._clock() + AWAY_SECONDS
+            self._ask_again_at = self._clock() + self._away_seconds
+            self._away_seconds = min(2 * self._away_seconds, LONGEST_AWAY_SECONDS)
             return otherwise
+        finally:
+            self._has_asked = True
+        self._away_seconds = FIRST_AWAY_SECONDS
+        return answer
 
     def _key(self, scope: GateScope) -> str:
         return self._connection.key(STORE, TAG, f":{scope.tenant_id or ''}:{scope.resource}")

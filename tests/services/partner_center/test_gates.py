@@ -295,6 +295,25 @@ async def test_calls_that_waited_for_a_slot_when_the_gate_closed_are_not_sent():
     assert (health.calls_in_flight, health.calls_waiting, health.gates_closed, health.slots) == (0, 0, 1, 32)
 
 
+async def test_a_429_leaves_its_tenant_half_the_slots():
+    in_flight = peak = 0
+
+    async def count(request: httpx.Request) -> httpx.Response:
+        nonlocal in_flight, peak
+        in_flight += 1
+        peak = max(peak, in_flight)
+        await asyncio.sleep(0.001)
+        in_flight -= 1
+        return reply(200, {})
+
+    wired, _ = throttled_transport(reply(429, None, Retry_After="0"), *[count] * 40)
+    with pytest.raises(Throttled):
+        await users_of(wired.transport, "x")
+    await asyncio.gather(*(users_of(wired.transport, "x") for _ in range(40)))
+
+    assert peak == 4
+
+
 async def test_a_429_of_the_partner_leaves_half_the_slots_of_the_process():
     wired, _ = throttled_transport(*(reply(429, None, Retry_After="1") for _ in range(3)))
     slots = []

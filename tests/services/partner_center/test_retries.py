@@ -247,6 +247,37 @@ async def test_no_pause_is_begun_that_the_time_does_not_allow():
     assert scene.time.slept == []
 
 
+async def test_a_429_whose_wait_does_not_fit_the_time_takes_nothing_from_the_budget():
+    scene = Scene([reply(429, None, Retry_After="20")])
+    start_deadline(10)
+
+    with pytest.raises(Throttled) as caught:
+        await scene.ask()
+
+    assert caught.value.retry_after_seconds == 20
+    assert caught.value.sent
+    assert [event.value for event in scene.events] == ["throttled"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_token_is_waited_for_no_longer_than_the_time_allows(method):
+    async def never(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    scene = Scene([])
+    scene.wired.upstream.token_replies = [never]
+    start_deadline(0.7)
+    started = time.monotonic()
+
+    with pytest.raises(Timeout) as caught:
+        await scene.ask(method)
+
+    assert not caught.value.sent
+    assert time.monotonic() - started < 0.6
+    assert scene.wired.upstream.requests == []
+
+
 async def test_no_call_is_started_when_the_time_is_over():
     scene = Scene([])
     start_deadline(0.4)
