@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from uuid import uuid4
 
 from services.authorization import Permission
 from services.changes import Change, privileged_problems, problem_of, together_with
@@ -112,7 +113,7 @@ class LicenseService:
         effects = plan.effects_of(edit) if change.resumed else ()
         for name, group in plan.groups():
             try:
-                await self.write_group(change, user, f"licenses-{name}", group, plan.plans_on(group))
+                await self._write(change, user, f"licenses-{name}", group, plan)
             except (UpstreamError, OutcomeUnknown) as error:
                 problem = await self._problem(change, error, edit, group, plan)
                 if not change.applied:
@@ -121,6 +122,20 @@ class LicenseService:
             effects += plan.effects(group, forecast=False)
             change.after = plan.after(change.after, group)
         return Outcome(user=user, effects=effects)
+
+    async def _write(self, change: Change, user: User, step: str, group: LicenseChange, plan: LicensePlan) -> None:
+        """Writes one license group, and once more where units are free although Microsoft says that none is: it
+        gives its answer to a request id again for ten minutes, and a repeat under the same key has the same ids."""
+        try:
+            await self.write_group(change, user, step, group, plan.plans_on(group))
+        except Refused as error:
+            if error.reason is not RefusedReason.NO_LICENSE_LEFT:
+                raise
+            skus = await self._counted_again(plan)
+            wanted = [one.sku_id for one in group.assign if one.sku_id not in plan.held]
+            if not all(sku_id in skus and skus[sku_id].available_units > 0 for sku_id in wanted):
+                raise
+            await self.write_group(change, user, f"{step}-{uuid4()}", group, plan.plans_on(group))
 
     async def write_group(
         self,

@@ -145,6 +145,22 @@ async def test_a_throttled_write_can_be_tried_again_under_its_key(gateway, sandb
         assert (await change(other, UPDATE, **input))["userErrors"] == []
 
 
+async def test_a_unit_that_comes_free_after_microsoft_saw_none_is_given_under_the_same_key(gateway, sandbox, visio):
+    """Microsoft repeats its answer to a request id for ten minutes: the second try must be another request."""
+    input = {"userId": id_of(sandbox, ADELE), "assign": [{"skuId": visio}], "idempotencyKey": "k"}
+    order_fault(sandbox, method="POST", path="/licenseupdates", delay_ms=300, times=1)
+    waiting = asyncio.create_task(change(gateway, LICENSE, **input))
+    await asyncio.sleep(0.15)
+    holding_of(sandbox, "VISIOCLIENT").active_units = 2
+    first = await waiting
+    holding_of(sandbox, "VISIOCLIENT").active_units = 4
+    again = await change(gateway, LICENSE, **input)
+
+    assert [(error["code"], error["retryable"]) for error in first["userErrors"]] == [("NONE_AVAILABLE", True)]
+    assert again["userErrors"] == []
+    assert [one["availableUnitsAfter"] for one in again["effects"]] == [1]
+
+
 async def test_what_microsoft_refused_for_good_is_kept(gateway, sandbox, e3):
     order_fault(sandbox, method="POST", path="/licenseupdates", status=400, times=1)
     input = {"userId": id_of(sandbox, ADELE), "remove": [e3], "idempotencyKey": "k"}
