@@ -30,6 +30,7 @@ from gateway.argument_limits import GivenArgument, check_argument, given_argumen
 from gateway.document_cost import Cost, CostCounter
 from gateway.document_shape import check_shape
 from gateway.document_values import Values, variables_in
+from gateway.error_answers import answer_of
 from gateway.limits import LimitExceeded, Limits
 
 _REMEMBERED_COSTS = 16
@@ -176,7 +177,7 @@ class Documents:
             hide_suggestions=not self._suggestions,
         )
         if errors:
-            raise Refused(errors[: self.limits.max_validation_errors])
+            raise Refused([_in_our_words(error) for error in errors[: self.limits.max_validation_errors]])
 
     def _document(self, node: DocumentNode) -> Document:
         fragments = {each.name.value: each for each in node.definitions if isinstance(each, FragmentDefinitionNode)}
@@ -195,6 +196,13 @@ class Documents:
         self._remembered[text] = document
         while len(self._remembered) > self.limits.max_remembered_documents:
             self._remembered.popitem(last=False)
+
+
+def _in_our_words(error: GraphQLError) -> GraphQLError:
+    """The error as callers see it. What broke while a literal was looked at is the literal's fault, not ours:
+    Python itself refuses to read a number of 6,000 digits."""
+    told = answer_of(GraphQLError(error.message, error.nodes))
+    return GraphQLError(told.message, error.nodes, extensions={"code": "VALIDATION_FAILED"})
 
 
 def refusal(code: str, message: str) -> Refused:
