@@ -19,10 +19,13 @@ from sandbox.contoso import CONTOSO_DOMAIN, CONTOSO_ID
 from sandbox.people import stable_id
 from schema.change_inputs import CreateUserInput, PasswordInput, ResetUserPasswordInput
 from services.change_runner import ChangeRequest
+from services.errors import UpstreamError
 from services.global_ids import encode_id
-from services.models import NewUser
+from services.models import NewUser, UserRef
 from services.new_users import NewUserRequest
 from services.outcomes import Outcome
+from services.partner_center.client import PartnerCenterClient
+from services.partner_center.transport import Transport
 from services.password_changes import PasswordChoice
 from services.secret import Secret
 from tests.canaries import all_logs, error_text, find, forms, redis_dump
@@ -259,6 +262,25 @@ def test_text_forms_of_everything_that_carries_a_password_are_masked():
     for carrier in carriers:
         for text in (repr(carrier), str(carrier), f"{carrier}"):
             assert find([CHOSEN], {type(carrier).__name__: text}) == []
+
+
+class AnyToken:
+    async def get(self):
+        return "token"
+
+    def invalidate(self, token):
+        pass
+
+
+@pytest.mark.parametrize("word", ["reset", "refused", "lost", "cut", "garbled", "503", "400", "409", "429:7"])
+async def test_errors_of_a_write_hold_no_password_down_to_their_last_cause(sandbox, word):
+    upstream = Upstream(sandbox, word)
+    client = PartnerCenterClient(Transport(upstream, AnyToken()))
+    with pytest.raises(UpstreamError) as caught:
+        await client.reset_password(UserRef(CONTOSO_ID, stable_id("x")), CHOSEN, force_change=True)
+
+    assert upstream.writes[0].body["passwordProfile"]["password"] == CHOSEN
+    assert find([CHOSEN], {"error": error_text(caught.value)}) == []
 
 
 def test_a_request_for_a_change_does_not_show_what_was_given():
