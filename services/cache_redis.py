@@ -177,11 +177,13 @@ class RedisCache:
     async def changing(self, tenant_id: str, kinds: Collection[Volatile]) -> AsyncIterator[None]:
         names, change = in_order(kinds, tenant_id), token_hex(6)
         self._local.begin(names)
+        begun = asyncio.create_task(self._mark(names, lambda state, fresh, now: state.begun(change, fresh, now)))
         try:
-            await self._mark(names, lambda state, fresh, now: state.begun(change, fresh, now))
+            await asyncio.shield(begun)
             yield
         finally:
             self._local.end(names)
+            await asyncio.wait([begun])  # if it was cancelled: the end comes after the beginning
             await self._mark(names, lambda state, fresh, now: state.ended(change, fresh, now))
 
     async def _mark(self, names: Sequence[TenantKind], step: Callable[[State, Generation, float], State]) -> None:

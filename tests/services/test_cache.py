@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 
 from services import lookups
-from services.cache import LARGEST_ENTRY_BYTES, Absent, Kept, LookupCache, connect_cache
+from services.cache import LARGEST_ENTRY_BYTES, Absent, LookupCache, connect_cache
 from services.cache_memory import ENTRY_BYTES, MEMORY_PER_JSON_BYTE, MemoryCache
 from services.lookups import (
     ACTIVE_USERS,
@@ -180,7 +180,7 @@ async def store(cache: LookupCache, lookup: Lookup[Any, Any], stored: dict[Any, 
     await cache.store_many(lookup, stored, generations)
 
 
-async def kept(cache: LookupCache, lookup: Lookup[Any, Any], *keys: object) -> list[Kept[Any] | None]:
+async def kept(cache: LookupCache, lookup: Lookup[Any, Any], *keys: object) -> list[Any]:  # Kept or None
     return [one.kept for one in await cache.look_up(lookup, keys)]
 
 
@@ -376,9 +376,9 @@ async def test_memory_gives_what_it_holds_without_waiting():
     with pytest.raises(StopIteration):
         asking.send(None)
 
-    asking = cache.look_up(USER, [ADELE.ref, UserRef(OTHER_ID, OTHER_ID)])
+    looking = cache.look_up(USER, [ADELE.ref, UserRef(OTHER_ID, OTHER_ID)])
     with pytest.raises(StopIteration) as answer:
-        asking.send(None)
+        looking.send(None)
 
     [found, missing] = answer.value.value
     assert found.kept.value is ADELE
