@@ -19,7 +19,7 @@ from services.authorization import Caller
 from services.cache import LookupCache
 from services.changes import Change, problem_of
 from services.errors import NotFound, NotPermitted, UpstreamError
-from services.idempotency import Claim, Done, IdempotencyStore, New, Reused, Running, Unknown, key_scope
+from services.idempotency import Claim, Done, IdempotencyStore, New, Reused, Running, Unknown, key_scope, request_id_for
 from services.outcomes import Field, Outcome, Problem, ProblemCode, Refusal
 from services.store_errors import StoreUnavailable
 from services.upstream_use import current_use
@@ -39,6 +39,18 @@ Admission = Callable[[Change], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartOfJob:
+    """What sets one change of a job apart: each try of it is the same change, with the same ids and audit record.
+
+    `resumed` says that an earlier try sent something; `before_first_write` keeps what is about to be sent.
+    """
+
+    scope: str
+    resumed: bool
+    before_first_write: Callable[[Change], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeRequest:
     """A mutation as it was asked for. `given` is the whole input as plain data, for the fingerprint of its key."""
 
@@ -52,6 +64,7 @@ class ChangeRequest:
     request_id: str
     field: Field | None = None
     """The input field that names what is changed."""
+    part: PartOfJob | None = None
 
 
 class ChangeRunner:
@@ -85,7 +98,8 @@ class ChangeRunner:
             tenant_id=request.tenant_id,
             user_id=request.user_id,
             dry_run=request.dry_run,
-            scope=str(uuid4()),
+            scope=request.part.scope if request.part else str(uuid4()),
+            resumed=request.part is not None and request.part.resumed,
             deadline=time.monotonic() + self._seconds,
             cache=self._cache,
             policy=self._policy,
@@ -117,7 +131,15 @@ class ChangeRunner:
     async def _audited(self, request: ChangeRequest, change: Change, admit: Admission, work: Work) -> Outcome:
         """Leaves one record of the change, however it ends; none of a dry run, nor of an answer given again."""
         record = new_record(request.caller, request.tenant_id, request.action, at=self._now(), user_id=request.user_id)
-        change.before_first_write = lambda: self._audit.begin(_intended(record, change))
+        if request.part is not None:
+            record = replace(record, id=request_id_for(request.part.scope, "audit"))
+
+        async def begin() -> None:
+            await self._audit.begin(_intended(record, change))
+            if request.part is not None:
+                await request.part.before_first_write(change)
+
+        change.before_first_write = begin
         first = len(current_use().write_correlation_ids)
         errors, state = ["CANCELLED"], AuditOutcome.FAILED
         try:
@@ -148,11 +170,9 @@ class ChangeRunner:
         if refused.user_errors:
             return refused
         key = request.idempotency_key
-        if key is not None and not _KEY.fullmatch(key):
-            message = "An idempotency key has 1 to 128 printable ASCII characters and no blank at its ends."
+        if key is not None and (problem := key_problem(key)):
             change.dry_run = True  # looks for whatever else is wrong, and writes nothing
             outcome = await _attempt(request, change, work)
-            problem = Problem(code=ProblemCode.INVALID, message=message, field=_KEY_FIELD)
             return _refused(problem, *outcome.user_errors)
         if key is None or request.dry_run:
             return await _attempt(request, change, work)
@@ -197,6 +217,20 @@ class ChangeRunner:
             await self._idempotency.release(scope, lease)
 
 
+def key_problem(key: str) -> Problem | None:
+    """What is wrong with an idempotency key as such."""
+    if _KEY.fullmatch(key):
+        return None
+    message = "An idempotency key has 1 to 128 printable ASCII characters and no blank at its ends."
+    return Problem(code=ProblemCode.INVALID, message=message, field=_KEY_FIELD)
+
+
+def key_reused() -> Problem:
+    """Another input came with the key before."""
+    message = "This idempotency key was used with another input. Take a new key for another change."
+    return Problem(code=ProblemCode.IDEMPOTENCY_KEY_REUSED, message=message, field=_KEY_FIELD)
+
+
 async def _attempt(request: ChangeRequest, change: Change, work: Work) -> Outcome:
     try:
         return await work(change)
@@ -235,8 +269,7 @@ def _without_running(claim: Claim) -> Outcome:
     if isinstance(claim, Done):
         return msgspec.convert(claim.answer, Outcome)
     if isinstance(claim, Reused):
-        message = "This idempotency key was used with another input. Take a new key for another change."
-        return _refused(Problem(code=ProblemCode.IDEMPOTENCY_KEY_REUSED, message=message, field=_KEY_FIELD))
+        return _refused(key_reused())
     message = "The same change is still being made. Ask again with the same key."
     return _refused(Problem(code=ProblemCode.OUTCOME_UNKNOWN, message=message, field=_KEY_FIELD, retryable=True))
 
