@@ -36,6 +36,7 @@ from services.partner_center.breakers import Breakers, BreakerState, GuardedToke
 from services.partner_center.client import PartnerCenterClient
 from services.partner_center.gates import connect_gates
 from services.partner_center.refresh_tokens import FileRefreshTokens, MemoryRefreshTokens
+from services.partner_center.token_handover import TokenHandover
 from services.partner_center.tokens import PartnerCredentials, TokenSource
 from services.partner_center.transport import Transport
 from services.password_changes import PasswordService
@@ -92,7 +93,10 @@ async def wire(
         log.info("keeping look-ups, audit log and idempotency keys in this process: GATEWAY_REDIS_URL is not set")
     await stack.enter_async_context(http)
     figures, breakers = UpstreamFigures(), Breakers()
-    tokens = WatchedTokens(_token_source(settings, http, breakers, now))
+    handover = _handover(settings, namespace, now)
+    if handover is not None:
+        stack.push_async_callback(handover.close)
+    tokens = WatchedTokens(_token_source(settings, http, breakers, handover, now))
     gates = connect_gates(settings.redis_url, namespace)
     stack.push_async_callback(gates.disconnect)
     transport = Transport(
@@ -146,6 +150,8 @@ async def wire(
         background.start("issuer's keys", lambda: _keep_fetching(authenticator.keys))
     if redis_url is not None:
         background.start("stores", lambda: _check_stores(stores, dependencies))
+    if handover is not None:
+        background.start("token handover", handover.listen)
     return Wired(
         Collaborators(
             partner_center=partner_center,
@@ -170,7 +176,11 @@ def network(settings: Settings) -> httpx.AsyncBaseTransport:
 
 
 def _token_source(
-    settings: Settings, http: httpx.AsyncBaseTransport, breakers: Breakers, now: Callable[[], datetime]
+    settings: Settings,
+    http: httpx.AsyncBaseTransport,
+    breakers: Breakers,
+    handover: TokenHandover | None,
+    now: Callable[[], datetime],
 ) -> TokenSource:
     store = settings.partner_center_refresh_token_store
     return TokenSource(
@@ -185,7 +195,19 @@ def _token_source(
         now=now,
         token_url=settings.partner_center_token_url,
         connect_seconds=settings.partner_center_connect_timeout_seconds,
+        handover=handover,
     )
+
+
+def _handover(settings: Settings, namespace: str, now: Callable[[], datetime]) -> TokenHandover | None:
+    """How replicas hand each other tokens: over the Redis that they share, sealed with what only they know."""
+    if settings.redis_url is None:
+        return None
+    from services.partner_center.token_handover_redis import RedisChannel
+    from services.store_connection import connect_redis_store
+
+    channel = RedisChannel(connect_redis_store(settings.redis_url.reveal(), namespace))
+    return TokenHandover(channel, settings.partner_center_client_secret, now=now)
 
 
 def _change_services(

@@ -25,6 +25,7 @@ import structlog
 
 from services.errors import Misconfigured, SignInAgain, SignInError, SignInUnavailable, UpstreamError
 from services.partner_center.refresh_tokens import RefreshTokenStore
+from services.partner_center.token_handover import HandedToken, TokenHandover
 from services.partner_center.transport import CONNECT_SECONDS, httpx_timeouts, map_exceptions
 from services.partner_center.wire_errors import BYTE_ORDER_MARK
 from services.secret import Secret
@@ -100,6 +101,7 @@ class TokenSource:
         audience: str = AUDIENCE,
         connect_seconds: float = CONNECT_SECONDS,
         timeout_seconds: float = TOKEN_SECONDS,
+        handover: TokenHandover | None = None,
     ) -> None:
         self._http = http
         self._credentials = credentials
@@ -109,6 +111,7 @@ class TokenSource:
         self._audience = audience
         self._connect_seconds = connect_seconds
         self._timeout_seconds = timeout_seconds
+        self._handover = handover
         self._newest_refresh_token: str | None = None
         self._current: _AccessToken | None = None
         self._renewal: asyncio.Task[_AccessToken] | None = None
@@ -128,6 +131,8 @@ class TokenSource:
         """Forgets a token that Partner Center refused; nothing where a newer one is already in force."""
         if self._current is not None and self._current.value == token:
             self._current = None
+            if self._handover is not None:
+                self._handover.refuse(token)
 
     def _renewed(self, renewal: asyncio.Task[_AccessToken]) -> None:
         self._renewal = None
@@ -136,12 +141,24 @@ class TokenSource:
 
     async def _renew(self) -> _AccessToken:
         try:
-            token = await self._redeem()
+            token = await (self._redeem() if self._handover is None else self._get_handed(self._handover))
         except SignInError as error:
             log.warning("token_renewal_failed", kind=type(error).__name__, detail=error.detail)
             token = self._still_valid(error)
         self._current = token
         return token
+
+    async def _get_handed(self, handover: TokenHandover) -> _AccessToken:
+        """Gives the token that a replica hands over, else redeems, and hands over what comes of it."""
+
+        async def redeem() -> HandedToken:
+            token = await self._redeem()
+            return HandedToken(token.value, token.renew_at, token.expires_at, self._newest_refresh_token)
+
+        handed = await handover.get(redeem)
+        if handed.refresh_token and handed.refresh_token != self._newest_refresh_token:
+            await self._save(handed.refresh_token)
+        return _AccessToken(handed.value, handed.renew_at, handed.expires_at)
 
     def _still_valid(self, error: SignInError) -> _AccessToken:
         """The old token serves to its end, and the endpoint is left alone for a while."""

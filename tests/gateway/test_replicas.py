@@ -73,6 +73,15 @@ async def replicas(running_replicas: tuple[list[str], str]) -> AsyncIterator[Rep
         await each.aclose()
 
 
+async def test_the_access_token_is_got_once_for_both(replicas):
+    """One gets it, and hands it to the other; before the first question nobody had one."""
+    for number in (0, 1):
+        await replicas.ask(number, UNITS, domain=NORTHWIND)
+    await asyncio.gather(*(replicas.ask(number % 2, PEOPLE, domain=NORTHWIND) for number in range(6)))
+
+    assert len([call for call in replicas.calls() if "/oauth2/" in call["path"]]) == 1
+
+
 async def test_a_change_through_one_is_seen_through_the_other_at_once(replicas):
     people = (await replicas.ask(0, PEOPLE, domain=NORTHWIND))["tenant"]["users"]["nodes"]
     someone = next(each for each in people if PHONE not in skus(each))
