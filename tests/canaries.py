@@ -62,7 +62,7 @@ def all_logs() -> Iterator[Logged]:
     root.setLevel(DEBUG)
     try:
         with capture_logs() as events:
-            logged.events = events  # type: ignore[assignment]  # dictionaries
+            logged.events = events
             yield logged
     finally:
         root.removeHandler(keep)
@@ -92,7 +92,7 @@ def error_text(error: BaseException | None) -> str:
 
 def redis_dump(client: Redis) -> str:
     """Every key with its value, of every type."""
-    readers = {
+    readers: dict[Any, Any] = {
         b"string": client.get,
         b"hash": client.hgetall,
         b"list": lambda key: client.lrange(key, 0, -1),

@@ -11,7 +11,7 @@ import pytest
 from sandbox.contoso import CONTOSO_DOMAIN, CONTOSO_ID
 from sandbox.directory_roles import REPORTS_READER
 from sandbox.people import stable_id
-from sandbox.world import Customer, User
+from sandbox.world import Customer
 from services.global_ids import encode_id
 from tests.gateway_client import running_gateway
 from tests.upstream import Upstream
@@ -31,7 +31,7 @@ def user_id(name: str) -> str:
     return encode_id("User", CONTOSO_ID, stable_id("user", upn(name)))
 
 
-def person(contoso: Customer, name: str) -> User | None:
+def person(contoso: Customer, name: str) -> Any:
     return next((user for user in contoso.users.values() if user.user_principal_name == upn(name)), None)
 
 

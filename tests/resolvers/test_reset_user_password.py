@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 
@@ -25,7 +27,7 @@ mutation ($input: ResetUserPasswordInput!) {
 """
 CHOSEN = "Kp7#vWtqzR"
 ADELE = f"adele.vance@{CONTOSO_DOMAIN}"
-NOTHING = {"user": None, "temporaryPassword": None, "delivery": []}
+NOTHING: dict[str, Any] = {"user": None, "temporaryPassword": None, "delivery": []}
 
 
 @pytest.fixture

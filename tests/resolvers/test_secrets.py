@@ -9,6 +9,7 @@ import gc
 import json
 import re
 from dataclasses import fields, is_dataclass
+from typing import Any
 
 import httpx
 import pytest
@@ -199,6 +200,7 @@ def test_the_program_logs_no_password_at_debug():
         ) as program,
     ):
         address = re.search(r"http://[\d.:]+", program.lines[0])
+        assert address is not None
         with httpx.Client(base_url=address[0], timeout=30) as http:
             rules = [{"method": "PATCH", "path": "resetpassword", "lost_answer": True, "times": 2}]
             http.post("/sandbox/faults", json={"rules": rules})
@@ -218,13 +220,15 @@ def test_the_program_logs_no_password_at_debug():
 
 
 def test_text_forms_of_everything_that_carries_a_password_are_masked():
+    any_id: Any = "x"
+    location: Any = "GB"
     chosen = PasswordInput(value=CHOSEN)
     create = CreateUserInput(
-        tenant_id="x",
+        tenant_id=any_id,
         username="ada",
         domain="d",
         display_name="Ada",
-        usage_location="GB",
+        usage_location=location,
         password=chosen,
         send_password_to=[],
     )
@@ -251,7 +255,7 @@ def test_text_forms_of_everything_that_carries_a_password_are_masked():
     carriers = [
         chosen,
         create,
-        ResetUserPasswordInput(id="x", password=chosen),
+        ResetUserPasswordInput(id=any_id, password=chosen),
         request,
         PasswordChoice(Secret(CHOSEN)),
         new_user,
@@ -284,8 +288,9 @@ async def test_errors_of_a_write_hold_no_password_down_to_their_last_cause(sandb
 
 
 def test_a_request_for_a_change_does_not_show_what_was_given():
+    nobody: Any = None
     request = ChangeRequest(
-        caller=None,
+        caller=nobody,
         action="createUser",
         tenant_id="t",
         user_id=None,
