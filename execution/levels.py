@@ -109,6 +109,7 @@ class Level:
             except Exception:
                 self.answers.append(None)
                 refused.append(number)
+        self.executor.counts.refused += len(refused)
         self.live = [number for number, answer in enumerate(self.answers) if answer is not None]
         waiting = []
         for number in refused:

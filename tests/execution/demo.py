@@ -18,7 +18,6 @@ import strawberry
 
 from execution.many import for_many
 
-
 UID = uuid.UUID(int=7)
 
 
