@@ -247,5 +247,25 @@ async def test_an_answer_with_a_password_is_kept_by_nobody(gateway):
     assert answer.headers["cache-control"] == "no-store"
 
 
+async def test_a_user_of_whom_microsoft_says_nothing_has_the_password_that_was_told(sandbox, contoso):
+    """Nothing is mailed; a repeat with the same key finds the user, and says that its password is not known to it."""
+    upstream = Upstream(sandbox, "lost", "lost")
+    upstream.reads_fail = True
+    with mail_server() as mails:
+        async with running_gateway(sandbox, upstream, **mail_settings(mails)) as gateway:
+            first = await create(gateway, idempotencyKey="k1", roleIds=[REPORTS_READER])
+            upstream.reads_fail = False
+            second = await create(gateway, idempotencyKey="k1", roleIds=[REPORTS_READER])
+
+    (unknown,) = first.pop("userErrors")
+    assert (unknown["code"], first["user"], first["delivery"]) == ("OUTCOME_UNKNOWN", None, [])
+    assert first["temporaryPassword"] == find(contoso).password
+    assert second["user"]["roles"] == [{"name": "Reports Reader"}]
+    assert second["temporaryPassword"] is None
+    assert [(one["code"], one["field"]) for one in second["userErrors"]] == [("OUTCOME_UNKNOWN", ["input", "password"])]
+    assert upstream.ids == [1, 1, 2]
+    assert mails.asked == []
+
+
 def mail_settings(mails) -> dict[str, Any]:
     return {"GATEWAY_SMTP_URL": f"smtp://127.0.0.1:{mails.port}", "GATEWAY_MAIL_FROM": "gateway@example.com"}
