@@ -140,6 +140,14 @@ class Settings:
     drain_write_seconds: Annotated[float, values.seconds(0, 600)] = 60.0
     audit_journal: Annotated[Path | None, values.file_to_write()] = None
 
+    job_lease_seconds: Annotated[float, values.seconds(0.5, 600)] = 60.0
+    job_look_seconds: Annotated[float, values.seconds(0.05, 30)] = 1.0
+    job_event_seconds: Annotated[float, values.seconds(0.05, 30)] = 0.5
+    max_job_users: Annotated[int, values.whole_number(1, 5_000)] = 5_000
+    max_caller_jobs_running: Annotated[int, values.whole_number(1, 100)] = 5
+    max_caller_jobs_queued: Annotated[int, values.whole_number(1, 1_000)] = 20
+    subscriber_timeout_seconds: Annotated[float, values.seconds(0.1, 300)] = 10.0
+
     cors_origins: Annotated[tuple[str, ...], values.origins()] = ()
     trusted_documents: Annotated[Path | None, values.file_to_read()] = None
     trusted_documents_max_age_seconds: Annotated[int, values.whole_number(0, 3600)] = 0

@@ -47,7 +47,8 @@ LOOP_LAG_SECONDS = Histogram(
 TASK_FAILURES = Counter("gateway_background_failures", "Background tasks that broke and were started again", ["task"])
 
 GAUGES: Mapping[str, Gauge] = {
-    name: Gauge(f"gateway_{name}", text, multiprocess_mode="livesum")
+    # What all workers see alike is not to be added up.
+    name: Gauge(f"gateway_{name}", text, multiprocess_mode="livemax" if name == "jobs_queued" else "livesum")
     for name, text in {
         "requests_running": "Requests that are being answered",
         "requests_waiting": "Requests that wait for their turn",
@@ -63,6 +64,8 @@ GAUGES: Mapping[str, Gauge] = {
         "mails_waiting": "Mails under way, or waiting for another try",
         "audit_waiting": "1 while audit records wait that could not be brought in",
         "changes_running": "Changes under way",
+        "jobs_running": "Jobs that this process runs",
+        "jobs_queued": "Jobs that wait, of all processes together",
         "draining": "1 while the process takes leave",
     }.items()
 }

@@ -26,9 +26,13 @@ from gateway.readiness import Dependencies
 from gateway.upstream_figures import CountedTokenEndpoint, UpstreamFigures, WatchedTokens
 from loaders.shared_reads import SharedReads
 from resolvers.context import ChangeServices
+from services.bulk_licenses import BulkLicenseService
 from services.cache import LookupCache, connect_cache
 from services.change_runner import ChangeRunner
 from services.deletions import DeletionService
+from services.jobs_feed import JobFeed
+from services.jobs_runner import JobRunner
+from services.jobs_work import JobWork
 from services.licenses import LicenseService
 from services.mailer import Mailer, connect_mailer
 from services.new_users import NewUserService
@@ -58,9 +62,11 @@ class Wired:
     dependencies: Dependencies
     sample: Sample
     transport: Transport
+    jobs: JobRunner
 
     async def forget(self) -> None:
         """Forgets what was kept, throttled and failed, as at start."""
+        await self.jobs.abandon()
         await self.collaborators.cache.clear()
         await self.collaborators.stores.clear()
         await self.transport.reset()
@@ -90,7 +96,7 @@ async def wire(
     )
     stack.push_async_callback(cache.close)
     if redis_url is None:
-        log.info("keeping look-ups, audit log and idempotency keys in this process: GATEWAY_REDIS_URL is not set")
+        log.info("keeping look-ups, audit log, idempotency keys and jobs in this process: GATEWAY_REDIS_URL is not set")
     await stack.enter_async_context(http)
     figures, breakers = UpstreamFigures(), Breakers()
     handover = _handover(settings, namespace, now)
@@ -119,13 +125,18 @@ async def wire(
         fingerprint_secret=_fingerprint_secret(settings),
         journal_path=_journal_path(settings, namespace),
         clock=now,
+        job_lease_seconds=settings.job_lease_seconds,
+        most_jobs_running=settings.max_caller_jobs_running,
+        most_jobs_queued=settings.max_caller_jobs_queued,
     )
     stack.push_async_callback(stores.close)
     await stores.start()
     mailer = connect_mailer(settings.smtp_url, settings.mail_from)
     stack.push_async_callback(mailer.close)
-    changes = _change_services(partner_center, cache, stores, mailer, now, writes, settings.mutation_timeout_seconds)
+    feed = JobFeed(stores.jobs, lifecycle.sockets_end, event_seconds=settings.job_event_seconds)
+    changes, jobs = _change_services(partner_center, cache, stores, mailer, now, writes, settings, feed)
     stack.push_async_callback(lambda: changes.runner.close(lifecycle.seconds_left()))
+    stack.push_async_callback(lambda: jobs.close(lifecycle.seconds_left()))
     reads = SharedReads(cache)
     stack.push_async_callback(reads.close)
     authenticator = build_authenticator(settings, now=now, sandbox=in_sandbox)
@@ -141,11 +152,12 @@ async def wire(
     )
 
     def sample() -> Mapping[str, float]:
-        return _gauges(lifecycle, turns, transport, mailer, changes.runner, stores)
+        return _gauges(lifecycle, turns, transport, mailer, changes.runner, stores, jobs)
 
     background = Background()
     stack.push_async_callback(background.close)
     background.start("loop", lambda: watch_loop(sample))
+    background.start("jobs", jobs.run)
     if not await _fetch_keys(authenticator.keys):
         background.start("issuer's keys", lambda: _keep_fetching(authenticator.keys))
     if redis_url is not None:
@@ -166,6 +178,7 @@ async def wire(
         dependencies,
         sample,
         transport,
+        jobs,
     )
 
 
@@ -217,13 +230,21 @@ def _change_services(
     mailer: Mailer,
     now: Callable[[], datetime],
     writes: WritePolicy,
-    seconds: float,
-) -> ChangeServices:
+    settings: Settings,
+    feed: JobFeed,
+) -> tuple[ChangeServices, JobRunner]:
     users = UserService(partner_center, stores.locks)
     licenses = LicenseService(partner_center, users, stores.locks)
     passwords = PasswordService(partner_center, mailer, stores.locks)
-    return ChangeServices(
-        runner=ChangeRunner(cache, stores.audit, stores.idempotency, now, seconds, writes),
+    runner = ChangeRunner(cache, stores.audit, stores.idempotency, now, settings.mutation_timeout_seconds, writes)
+    jobs = JobRunner(
+        stores.jobs,
+        JobWork(runner, licenses),
+        lease_seconds=settings.job_lease_seconds,
+        look_seconds=settings.job_look_seconds,
+    )
+    changes = ChangeServices(
+        runner=runner,
         users=users,
         licenses=licenses,
         deletions=DeletionService(partner_center, stores.deletions, stores.locks, now),
@@ -231,11 +252,30 @@ def _change_services(
         new_users=NewUserService(partner_center, users, licenses, passwords, mailer, stores.locks, now),
         audit=stores.audit,
         deletion_memory=stores.deletions,
+        jobs=stores.jobs,
+        bulk=BulkLicenseService(
+            partner_center,
+            stores.locks,
+            stores.audit,
+            stores.idempotency,
+            stores.jobs,
+            now,
+            jobs.wake,
+            settings.max_job_users,
+        ),
+        job_feed=feed,
     )
+    return changes, jobs
 
 
 def _gauges(
-    lifecycle: Lifecycle, turns: Turns, transport: Transport, mailer: Mailer, runner: ChangeRunner, stores: Stores
+    lifecycle: Lifecycle,
+    turns: Turns,
+    transport: Transport,
+    mailer: Mailer,
+    runner: ChangeRunner,
+    stores: Stores,
+    jobs: JobRunner,
 ) -> Mapping[str, float]:
     health = transport.health()
     return {
@@ -253,6 +293,8 @@ def _gauges(
         "mails_waiting": mailer.waiting,
         "audit_waiting": stores.audit.catching_up,
         "changes_running": runner.running,
+        "jobs_running": jobs.running,
+        "jobs_queued": jobs.queued,
         "draining": lifecycle.phase is Phase.DRAINING,
     }
 

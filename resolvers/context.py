@@ -11,9 +11,12 @@ import strawberry
 from loaders.registry import Loaders
 from services.audit import AuditLog
 from services.authorization import Caller
+from services.bulk_licenses import BulkLicenseService
 from services.change_runner import ChangeRunner
 from services.deletion_memory import DeletionMemory
 from services.deletions import DeletionService
+from services.jobs import JobStore
+from services.jobs_feed import JobFeed
 from services.licenses import LicenseService
 from services.new_users import NewUserService
 from services.password_changes import PasswordService
@@ -33,6 +36,9 @@ class ChangeServices:
     new_users: NewUserService
     audit: AuditLog
     deletion_memory: DeletionMemory
+    jobs: JobStore
+    bulk: BulkLicenseService
+    job_feed: JobFeed
 
 
 @dataclass(frozen=True, slots=True)

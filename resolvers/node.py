@@ -8,6 +8,7 @@ from typing import Any
 import strawberry
 
 from resolvers.context import Info
+from resolvers.jobs import find_job
 from resolvers.scope import is_in_scope
 from resolvers.tenants import find_tenant
 from resolvers.users import find_user
@@ -26,6 +27,8 @@ async def resolve_node(info: Info, id: strawberry.ID) -> Any:
         return None
     if decoded.kind == "Tenant":
         return None if decoded.microsoft_id else await find_tenant(info, decoded.tenant_id)
+    if decoded.kind == "Job":
+        return await find_job(info, id)
     finder = _FINDERS.get(decoded.kind)
     if finder is None or not decoded.microsoft_id or not await is_in_scope(info, decoded.tenant_id):
         return None

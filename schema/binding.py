@@ -17,6 +17,11 @@ def resolved_by(resolver: Callable[..., Any], *, description: str | None = None)
     return strawberry.field(resolver=resolver, description=description)
 
 
+def followed_by(resolver: Callable[..., Any], *, description: str) -> Any:
+    """A field of the subscriptions, answered by an asynchronous generator of models."""
+    return strawberry.subscription(resolver=resolver, description=description)
+
+
 def describe(enum: type[Enum], description: str, name: str | None = None, **values: str) -> None:
     """Shows an enumeration of the models in the schema, with words for callers on it and on its values."""
     strawberry.enum(enum, name=name, description=description)

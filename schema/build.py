@@ -20,10 +20,12 @@ from strawberry.schema.config import StrawberryConfig
 from execution.executor import compiled_execution
 from schema.errors import ERROR_TYPES
 from schema.inputs import ARGUMENTS
+from schema.jobs import Job
 from schema.mutation import Mutation
 from schema.query import Query
 from schema.scalars import SCALARS
 from schema.skus import MicrosoftSubscription, SubscribedSku
+from schema.subscription import Subscription
 from schema.users import DirectoryRole, User
 
 
@@ -40,10 +42,11 @@ def build_schema(
     answers, to the same effect.
     """
     hidden = [] if introspection else [DisableIntrospection]
-    types: list[Any] = [DirectoryRole, MicrosoftSubscription, SubscribedSku, User, *ERROR_TYPES]
+    types: list[Any] = [DirectoryRole, Job, MicrosoftSubscription, SubscribedSku, User, *ERROR_TYPES]
     schema = schema_class(
         query=Query,
         mutation=Mutation,
+        subscription=Subscription,
         types=types,
         extensions=[*extensions, *hidden],
         execution_context_class=compiled_execution() if fast_execution else None,

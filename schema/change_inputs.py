@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import strawberry
 
+from schema.enums import BulkErrorPolicy
+from schema.inputs import TenantScope, UserFilter
 from schema.scalars import UUID, CountryCode, EmailAddress
 
 _DRY_RUN = "True: the same checks and the same payload, with predicted effects; nothing is written"
@@ -116,3 +118,44 @@ class ResetUserPasswordInput:
     )
     dry_run: bool | None = strawberry.field(default=False, description=_DRY_RUN)
     idempotency_key: str | None = strawberry.field(default=None, description=_KEY)
+
+
+@strawberry.input(description="All users that a filter finds in a scope, when the change is asked for")
+class BulkUsersMatchInput:
+    scope: TenantScope = strawberry.field(description="Which tenants to search")
+    filter: UserFilter = strawberry.field(
+        description="Whom to find. Without a status only active users: deleted ones can hold no license"
+    )
+
+
+@strawberry.input(one_of=True, description="Whose licenses to change")
+class BulkUsersInput:
+    ids: strawberry.Maybe[list[strawberry.ID]] = strawberry.field(
+        default=None, description="These users, by their global ids; at most 5,000, each once"
+    )
+    matching: strawberry.Maybe[BulkUsersMatchInput] = strawberry.field(
+        default=None, description="All users that a filter finds; at most 5,000"
+    )
+
+
+@strawberry.input(description="One change set of license toggles for many users; only the products named move")
+class UpdateLicensesInBulkInput:
+    users: BulkUsersInput = strawberry.field(
+        description="Whose licenses: these users, or all that the filter finds in the scope"
+    )
+    assign: list[AssignLicenseInput] | None = strawberry.field(default_factory=list, description="Products to assign")
+    remove: list[UUID] | None = strawberry.field(default_factory=list, description="Product SKU ids to remove")
+    on_error: BulkErrorPolicy | None = strawberry.field(
+        default=BulkErrorPolicy.SKIP_FAILED_USERS, description="What becomes of the rest when some users fail"
+    )
+    dry_run: bool | None = strawberry.field(
+        default=False, description="True: the same checks and a preview, with predicted effects; nothing is written"
+    )
+    idempotency_key: str | None = strawberry.field(
+        default=None, description="A repeat with the same key and input gives the same job; kept for 24 hours"
+    )
+
+
+@strawberry.input(description="Job to cancel")
+class CancelJobInput:
+    id: strawberry.ID = strawberry.field(description="Global id of the job")

@@ -134,3 +134,12 @@ class TenantFailureCode(Enum):
     THROTTLED = strawberry.enum_value("THROTTLED", description="Microsoft asks to wait")
     TIMEOUT = strawberry.enum_value("TIMEOUT", description="Microsoft did not answer in time")
     UPSTREAM_ERROR = strawberry.enum_value("UPSTREAM_ERROR", description="Microsoft did not give a usable answer")
+
+
+@strawberry.enum(description="What becomes of a change of many when some of its users cannot be changed")
+class BulkErrorPolicy(Enum):
+    STOP_BEFORE_ANY_CHANGE = strawberry.enum_value(
+        "STOP_BEFORE_ANY_CHANGE",
+        description="If any user is known to fail, nothing is written at all: userErrors, and no job",
+    )
+    SKIP_FAILED_USERS = strawberry.enum_value("SKIP_FAILED_USERS", description="Each user stands alone")

@@ -18,6 +18,7 @@ ARGUMENTS = {
     "orderBy": "Order of the list",
     "filter": "What the list is narrowed to",
     "input": "What is to be changed, and how",
+    "onlyFailed": "True: only users for whom something failed",
 }
 """Words for callers on the arguments of fields, by name."""
 

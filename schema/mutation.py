@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import strawberry
 
+from resolvers.jobs import cancel_job, update_licenses_in_bulk
 from resolvers.license_changes import update_user_licenses
 from resolvers.user_changes import create_user, delete_user, reset_user_password, restore_user, update_user
 from schema.binding import resolved_by
+from schema.jobs import JobPayload
 from schema.payloads import (
     CreateUserPayload,
     DeleteUserPayload,
@@ -45,4 +47,13 @@ class Mutation:
     reset_user_password: ResetUserPasswordPayload = resolved_by(
         reset_user_password,
         description="Sets another password and tells it by mail. Needs RESET_PASSWORDS",
+    )
+    update_licenses_in_bulk: JobPayload = resolved_by(
+        update_licenses_in_bulk,
+        description="Applies the same change set for many users, as a job whose progress can be followed. "
+        "Needs WRITE_LICENSES",
+    )
+    cancel_job: JobPayload = resolved_by(
+        cancel_job,
+        description="Ends a job before its next user; those that were changed stay so. Needs WRITE_LICENSES",
     )

@@ -186,8 +186,9 @@ class Claimed(NamedTuple):
 class JobStore(Protocol):
     """Keeps jobs. What cannot be reached raises StoreUnavailable; whoever writes with a hold may get LeaseLost."""
 
-    durable: bool
-    """False where jobs end with the process."""
+    @property
+    def durable(self) -> bool:
+        """False where jobs end with the process."""
 
     @property
     def queued(self) -> int:

@@ -1,4 +1,5 @@
-"""What changes leave behind beside Partner Center: audit records, idempotency keys, locks, what deleted users held.
+"""What changes leave behind beside Partner Center: audit records, idempotency keys, locks, what deleted users held,
+and jobs.
 
 In Redis where it is configured, so that all replicas share it and nothing is lost with a process; else in this
 process's memory. Redis must not evict: its `maxmemory-policy` is `noeviction`.
@@ -16,6 +17,8 @@ import structlog
 from services.audit import AuditLog, MemoryAudit, utc_now
 from services.deletion_memory import DeletionMemory, MemoryDeletions
 from services.idempotency import IdempotencyStore, MemoryIdempotency
+from services.jobs import LEASE_SECONDS, MOST_QUEUED, MOST_RUNNING, JobStore
+from services.jobs_memory import MemoryJobs
 from services.locks import Locks, MemoryLocks
 from services.secret import Secret
 from services.store_errors import StoreUnavailable
@@ -33,12 +36,13 @@ async def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The four stores, opened and closed together. `durable` is False where they end with the process."""
+    """The five stores, opened and closed together. `durable` is False where they end with the process."""
 
     audit: AuditLog
     idempotency: IdempotencyStore
     locks: Locks
     deletions: DeletionMemory
+    jobs: JobStore
     durable: bool = False
     _eviction_policies: Callable[[], Awaitable[set[str]]] = field(default=_no_policy, repr=False)
     _disconnect: Callable[[], Awaitable[None]] = field(default=_nothing, repr=False)
@@ -61,10 +65,11 @@ class Stores:
         return problems
 
     async def clear(self) -> None:
-        """Empties the audit log, the idempotency keys and what deleted users held; locks are left to their holders."""
+        """Empties all but the locks, which are left to their holders."""
         await self.audit.clear()
         await self.idempotency.clear()
         await self.deletions.clear()
+        await self.jobs.clear()
 
     async def close(self) -> None:
         """Brings in what waits, gives back leases, and closes the connection."""
@@ -88,6 +93,9 @@ def connect_stores(
     fingerprint_secret: Secret,
     journal_path: Path | None = None,
     clock: Callable[[], datetime] = utc_now,
+    job_lease_seconds: float = LEASE_SECONDS,
+    most_jobs_running: int = MOST_RUNNING,
+    most_jobs_queued: int = MOST_QUEUED,
 ) -> Stores:
     """Gives the stores at a Redis address, or in this process where there is none. Nothing is opened yet.
 
@@ -100,12 +108,14 @@ def connect_stores(
             idempotency=MemoryIdempotency(fingerprint_secret),
             locks=MemoryLocks(),
             deletions=MemoryDeletions(),
+            jobs=MemoryJobs(most_running=most_jobs_running, most_queued=most_jobs_queued, clock=clock),
         )
     # Half a second, in vain where there is no Redis.
     from services.audit_journal import AuditJournal
     from services.audit_redis import RedisAudit
     from services.deletion_memory_redis import RedisDeletions
     from services.idempotency_redis import RedisIdempotency
+    from services.jobs_redis import RedisJobs
     from services.locks_redis import RedisLocks
     from services.store_connection import connect_redis_store
 
@@ -123,6 +133,13 @@ def connect_stores(
         idempotency=RedisIdempotency(connection, fingerprint_secret),
         locks=locks,
         deletions=RedisDeletions(connection),
+        jobs=RedisJobs(
+            connection,
+            lease_seconds=job_lease_seconds,
+            most_running=most_jobs_running,
+            most_queued=most_jobs_queued,
+            clock=clock,
+        ),
         durable=True,
         _eviction_policies=connection.eviction_policies,
         _disconnect=disconnect,

@@ -1,0 +1,155 @@
+"""Changes of many users as jobs: whom they are about, who may see them, and how they stand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+
+import strawberry
+
+from resolvers.bulk_users import matching_users, named_users
+from resolvers.context import Info
+from resolvers.license_changes import toggle
+from resolvers.outcomes import as_plain
+from resolvers.paging import DEFAULT_PAGE_SIZE, Edge, PageInfo, read_size
+from resolvers.scope import is_in_scope
+from resolvers.users import find_user
+from schema.change_inputs import CancelJobInput, UpdateLicensesInBulkInput
+from schema.enums import BulkErrorPolicy
+from services.authorization import Permission
+from services.bulk_licenses import BulkRequest, FoundUser, JobOutcome
+from services.changes import missing_permissions, problem_of
+from services.deadlines import start_deadline
+from services.errors import GatewayError, UpstreamError
+from services.global_ids import decode_id
+from services.jobs import Job, JobResult, owner_of
+from services.license_plans import LicenseEdit
+from services.models import User
+from services.outcomes import Problem, ProblemCode
+
+EVENT_SECONDS = 30.0
+"""How long one event of a subscription may take to be made."""
+
+
+class NoSuchJob(GatewayError):
+    """There is no such job, or it is out of the viewer's scope."""
+
+    code = "NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such job.")
+
+
+@dataclass(frozen=True, slots=True)
+class JobResults:
+    """One page of a job's results."""
+
+    edges: list[Edge[JobResult]]
+    page_info: PageInfo
+    total_count: int
+
+    @property
+    def nodes(self) -> list[JobResult]:
+        return [edge.node for edge in self.edges]
+
+
+async def update_licenses_in_bulk(info: Info, input: UpdateLicensesInBulkInput) -> JobOutcome:
+    caller, bulk = info.context.caller, info.context.changes.bulk
+    given: dict[str, Any] = as_plain(input)
+    given.pop("dry_run", None)
+    request = BulkRequest(
+        caller=caller,
+        edit=LicenseEdit([toggle(one) for one in input.assign or ()], list(input.remove or ())),
+        given=given,
+        stop_before_any_change=input.on_error is BulkErrorPolicy.STOP_BEFORE_ANY_CHANGE,
+        dry_run=bool(input.dry_run),
+        idempotency_key=input.idempotency_key,
+        request_id=info.context.request_id,
+    )
+    if problems := missing_permissions(caller, Permission.READ, Permission.WRITE_LICENSES):
+        return JobOutcome(user_errors=tuple(problems))
+
+    async def find_users() -> tuple[list[FoundUser], list[Problem]]:
+        if input.users.ids is not None:
+            return await named_users(info, input.users.ids.value, bulk.most_users), []
+        assert input.users.matching is not None  # a one-of input has exactly one member
+        return await matching_users(info, input.users.matching.value)
+
+    try:
+        return await bulk.ask(request, find_users)
+    finally:
+        info.context.loaders.clear_all()
+
+
+async def cancel_job(info: Info, input: CancelJobInput) -> JobOutcome:
+    if problems := missing_permissions(info.context.caller, Permission.READ, Permission.WRITE_LICENSES):
+        return JobOutcome(user_errors=tuple(problems))
+    jobs = info.context.changes.jobs
+    try:
+        job = await find_job(info, input.id)
+        if job is None:
+            absent = Problem(code=ProblemCode.NOT_FOUND, message="There is no such job.", field=("input", "id"))
+            return JobOutcome(user_errors=(absent,))
+        await jobs.cancel(job.job_id)
+        info.context.changes.bulk.wake()
+        return JobOutcome(job=await jobs.find(job.job_id))
+    except UpstreamError as error:
+        return JobOutcome(user_errors=(problem_of(error, nothing_written=True),))
+
+
+async def find_job(info: Info, id: str) -> Job | None:
+    """The job of a global id, if the viewer may see it: who reaches all its tenants."""
+    info.context.caller.require(Permission.READ)
+    decoded = decode_id(id)
+    if decoded is None or decoded.kind != "Job" or decoded.microsoft_id:
+        return None
+    job = await info.context.changes.jobs.find(decoded.tenant_id)
+    return job if job is not None and await _may_see(info, job) else None
+
+
+async def _may_see(info: Info, job: Job) -> bool:
+    if not job.tenant_ids:  # about nobody, so nobody else's business
+        return job.owner == owner_of(info.context.caller)
+    return all(await asyncio.gather(*(is_in_scope(info, tenant_id) for tenant_id in job.tenant_ids)))
+
+
+async def resolve_job_results(
+    root: strawberry.Parent[Any],
+    info: Info,
+    only_failed: bool | None = False,  # an argument of the surface
+    first: int | None = DEFAULT_PAGE_SIZE,
+    after: str | None = None,
+) -> JobResults:
+    size = read_size(first, info.context.max_page_size)
+    page = await info.context.changes.jobs.results(root.job_id, bool(only_failed), size, after)
+    edges = [Edge(item.cursor, item.result) for item in page.items]
+    where = PageInfo(
+        has_next_page=page.has_next_page,
+        has_previous_page=after not in (None, "0"),
+        start_cursor=edges[0].cursor if edges else None,
+        end_cursor=edges[-1].cursor if edges else None,
+    )
+    return JobResults(edges, where, page.total)
+
+
+async def resolve_job_result_user(root: strawberry.Parent[Any], info: Info) -> User | None:
+    """The user as it was after the change, or where that was never read, as it is now."""
+    known: User | None = root.user
+    return known if known is not None else await find_user(info, root.ref)
+
+
+async def resolve_job_progress(info: Info, id: strawberry.ID) -> AsyncGenerator[Job, None]:
+    context = info.context
+    try:
+        start_deadline(EVENT_SECONDS)
+        job = await find_job(info, id)
+        if job is None:
+            raise NoSuchJob
+        async for state in context.changes.job_feed.follow(job.job_id):
+            start_deadline(EVENT_SECONDS)
+            context.loaders.clear_all()
+            yield state
+    finally:
+        context.loaders.stop()
