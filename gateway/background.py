@@ -13,6 +13,8 @@ from gateway.metrics import LOOP_LAG_SECONDS, TASK_FAILURES, Sample, set_gauges
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 SAMPLE_SECONDS = 0.5
+CANCELLED_AT_MOST = 10
+CANCEL_AGAIN_SECONDS = 0.5
 GC_THRESHOLDS = (50_000, 100, 1_000)
 """Collections over everything that a server keeps cost 30 ms and find little: so they are rare."""
 
@@ -32,9 +34,14 @@ class Background:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Ends all. Before Python 3.12 a library that waits with `asyncio.wait_for` may lose a cancellation."""
+        for _ in range(CANCELLED_AT_MOST):
+            for task in self._tasks:
+                task.cancel()
+            if not self._tasks:
+                return
+            await asyncio.wait(set(self._tasks), timeout=CANCEL_AGAIN_SECONDS)
+        log.error("background tasks do not end", tasks=sorted(task.get_name() for task in self._tasks))
 
     async def _supervise(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         pause = FIRST_PAUSE_SECONDS
