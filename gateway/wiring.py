@@ -39,6 +39,7 @@ from services.new_users import NewUserService
 from services.partner_center.breakers import Breakers, BreakerState, GuardedTokenEndpoint
 from services.partner_center.client import PartnerCenterClient
 from services.partner_center.gates import connect_gates
+from services.partner_center.network import Network
 from services.partner_center.refresh_tokens import FileRefreshTokens, MemoryRefreshTokens
 from services.partner_center.token_handover import TokenHandover
 from services.partner_center.tokens import PartnerCredentials, TokenSource
@@ -185,7 +186,7 @@ async def wire(
 def network(settings: Settings) -> httpx.AsyncBaseTransport:
     """The one pool of connections to Microsoft: as many as calls may be in flight, and one for tokens."""
     most = settings.partner_center_max_in_flight + 1
-    return httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=most, max_keepalive_connections=most))
+    return Network(most)
 
 
 def _token_source(

@@ -9,11 +9,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import httpx
 import pytest
 
 from services.deadlines import start_deadline
 from services.errors import Timeout, UpstreamError
+from services.partner_center.network import Network
 from services.partner_center.retries import Retries
 from services.partner_center.transport import Transport
 from tests.redis_server import free_ports
@@ -105,7 +105,7 @@ class Tokens:
 async def transport_to(line: Line, *, read_seconds: float = 20.0) -> AsyncIterator[Transport]:
     server = await asyncio.start_server(line.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with httpx.AsyncHTTPTransport() as http:
+    async with Network(40) as http:
         yield Transport(
             http,
             Tokens(),
@@ -178,7 +178,7 @@ async def test_a_write_over_a_line_that_breaks_is_sent_once_and_perhaps_done(beh
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_where_nobody_listens_nothing_was_sent(method):
     (port,) = free_ports(1)
-    async with httpx.AsyncHTTPTransport() as http:
+    async with Network(40) as http:
         transport = Transport(http, Tokens(), base_url=f"http://127.0.0.1:{port}")
         with pytest.raises(UpstreamError) as caught:
             await ask(transport, method)
