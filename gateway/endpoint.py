@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -19,20 +20,23 @@ import msgspec
 import strawberry
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.schema.exceptions import InvalidOperationTypeError
-from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from gateway.authentication import AuthenticationError, Authenticator
+from gateway.caller_tokens import LEEWAY_SECONDS
 from gateway.config import Settings
 from gateway.error_answers import answer_of
+from gateway.event_streams import HEADERS, Subscriber, TooSlow, in_our_words, until_expired
+from gateway.execution import LimitedSchema
 from gateway.graphiql_page import Example, graphiql_response
 from gateway.http_refusals import HttpRefused, error_response
 from gateway.http_requests import AskedOperation, RequestLimits, decode, read_request
@@ -86,7 +90,7 @@ class GraphQLEndpoint(GraphQL[GatewayContext, None]):
         super().__init__(
             schema,
             graphql_ide="graphiql" if settings.graphiql else None,
-            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
+            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
             connection_init_wait_timeout=timedelta(seconds=settings.websocket_init_timeout_seconds),
             max_subscriptions_per_connection=settings.max_socket_operations,
             allowed_origins=settings.cors_origins,
@@ -107,9 +111,19 @@ class GraphQLEndpoint(GraphQL[GatewayContext, None]):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             no_context: Any = None  # each operation gets its own
-            await self.run(WebSocket(scope, receive, send), context=no_context)
+            subscriber = Subscriber(receive, send, self._settings.subscriber_timeout_seconds)
+            try:
+                socket = WebSocket(scope, subscriber.receive, subscriber.send_or_drop)
+                await self.run(socket, context=no_context)
+            finally:
+                subscriber.close()
             return
+        with ExitStack() as followed:
+            await self._respond(scope, receive, send, followed)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send, followed: ExitStack) -> None:
         request = Request(scope, receive)
+        request.state.followed = followed
         accept = request.headers.getlist("accept")
         try:
             response = await self._answer(request, accept)
@@ -118,12 +132,19 @@ class GraphQLEndpoint(GraphQL[GatewayContext, None]):
             response = error_response(error.status, error.message, error.extensions(), headers)
         except HttpRefused as refused:
             response = refused.response(answer_type(accept) or JSON)
-        await response(scope, receive, send)
+        if not isinstance(response, StreamingResponse):
+            await response(scope, receive, send)
+            return
+        subscriber = Subscriber(receive, send, self._settings.subscriber_timeout_seconds)
+        with suppress(TooSlow):  # the server closes what is not finished
+            await response(scope, receive, subscriber.send)
 
     async def _answer(self, request: Request, accept: list[str]) -> Response:
         if self.graphql_ide and request.method == "GET" and not request.scope["query_string"] and names_html(accept):
             return graphiql_response(self._examples)
-        caller = request.state.caller = await self.wired.authenticator.authenticate(request.scope["headers"])
+        verified = await self.wired.authenticator.identify(request.scope["headers"])
+        caller, request.state.expires_at = verified.caller, verified.expires_at
+        request.state.caller = caller
         request.state.held.callback(await self.wired.callers.enter(caller))
         ask_in_turn(caller_key(caller))
         transport = self._get_stream_transport_from_headers(request.headers)
@@ -139,8 +160,23 @@ class GraphQLEndpoint(GraphQL[GatewayContext, None]):
             asked.extensions,
             transport.protocol if transport else "http",
         )
+        if transport is not None:
+            self._begin_stream(request, caller)
         response: Response = await self.run(request)
         return self._cachable(request, response)
+
+    def _begin_stream(self, request: Request, caller: Caller) -> None:
+        """A subscription lasts: it takes no turn of the requests, but counts with the caller's sockets."""
+        if self._is_subscription(request.state.asked):
+            if not self.sockets.enter(caller):
+                message = "You have too many sockets and streams open. Close one first."
+                raise HttpRefused(HTTPStatus.TOO_MANY_REQUESTS, message, code="THROTTLED")
+            request.state.followed.callback(self.sockets.leave, caller)
+            request.state.held.close()
+
+    def _is_subscription(self, asked: GraphQLRequestData) -> bool:
+        assert isinstance(self.schema, LimitedSchema)
+        return self.schema.is_subscription(asked.query or "", asked.operation_name)
 
     def document_of(self, asked: AskedOperation) -> str:
         """Gives the text that is to be answered; raises HttpRefused where there is none, or it is not trusted."""
@@ -199,9 +235,11 @@ class GraphQLEndpoint(GraphQL[GatewayContext, None]):
         sub_response: Response,
     ) -> Any:  # Any: a result, or a stream of them
         if self._get_stream_transport(request_data.protocol):
-            return await super().execute_operation(
+            results = await super().execute_operation(
                 request, request_adapter, request_data, context, root_value, sub_response
             )
+            left = request.state.expires_at + LEEWAY_SECONDS - self.wired.now().timestamp()
+            return until_expired(in_our_words(results), left)
         reads_only = request.method == "GET"
         try:
             return await self.schema.execute(
@@ -218,6 +256,11 @@ class GraphQLEndpoint(GraphQL[GatewayContext, None]):
                 raise HttpRefused(HTTPStatus.BAD_REQUEST, message) from error
             message = "Changes are made by POST only."
             raise HttpRefused(HTTPStatus.METHOD_NOT_ALLOWED, message, headers={"Allow": "POST"}) from error
+
+    async def create_streaming_response(
+        self, request: Request | WebSocket, stream: Any, sub_response: Response, headers: Mapping[str, str]
+    ) -> Response:  # Any: what makes the generator of texts
+        return StreamingResponse(stream(), headers={**headers, **HEADERS})
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
         return Response(media_type=request.state.media_type)

@@ -8,7 +8,8 @@ from typing import Any
 
 import strawberry
 from graphql import ExecutionResult as GraphQLExecutionResult
-from graphql import GraphQLError
+from graphql import GraphQLError, specified_rules
+from graphql import OperationType as OperationKind
 from strawberry.extensions.runner import SchemaExtensionsRunner
 from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types.execution import ExecutionContext, PreExecutionError
@@ -57,6 +58,14 @@ class LimitedSchema(strawberry.Schema):
             return None
         context.pre_execution_errors = errors
         return PreExecutionError(data=None, errors=errors)
+
+    def is_subscription(self, query: str, operation_name: str | None) -> bool:
+        """Whether a request asks to follow something. One that will be refused does not."""
+        try:
+            operation = self.documents.read(query, tuple(specified_rules)).find(operation_name)
+        except (Refused, LimitExceeded):
+            return False
+        return operation.node.operation is OperationKind.SUBSCRIPTION
 
     def _read(self, context: ExecutionContext) -> Operation:
         if not context.query:

@@ -107,7 +107,8 @@ class CallerTurns:
 class TakesTurns:
     """ASGI middleware around what costs work: HTTP requests run in turn.
 
-    What a request holds until its end goes onto the stack that it finds in its state, as `held`.
+    What a request holds until its end goes onto the stack that it finds in its state, as `held`; a stream that has
+    begun closes the stack, and gives its turn to others.
     """
 
     def __init__(self, app: ASGIApp, turns: Turns) -> None:
@@ -123,11 +124,10 @@ class TakesTurns:
         except TooMuch:
             await overloaded().response()(scope, receive, send)
             return
-        try:
-            with ExitStack() as scope["state"]["held"]:
-                await self._app(scope, receive, send)
-        finally:
-            self._turns.leave()
+        with ExitStack() as held:
+            held.callback(self._turns.leave)
+            scope["state"]["held"] = held
+            await self._app(scope, receive, send)
 
 
 def caller_key(caller: Caller) -> str:

@@ -21,7 +21,8 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Bas
 
 from gateway.authentication import AuthenticationError
 from gateway.caller_tokens import LEEWAY_SECONDS, VerifiedToken
-from gateway.error_answers import INTERNAL_MESSAGE, answer_of
+from gateway.error_answers import INTERNAL_MESSAGE
+from gateway.event_streams import in_our_words
 from gateway.http_refusals import HttpRefused
 from gateway.http_requests import AskedOperation, read_members
 from services.authorization import Caller
@@ -165,7 +166,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):  # Any: the socke
                     context_value=context,
                     operation_name=operation.operation_name,
                 )
-                async with aclosing(_in_our_words(results)) as told:
+                async with aclosing(in_our_words(results)) as told:
                     await self._send_result_stream(operation, told)
                 await operation.send_operation_message({"id": operation.id, "type": "complete"})
             except Exception:
@@ -177,15 +178,6 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):  # Any: the socke
     @staticmethod
     def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:
         return None  # a document that is refused is told so; the socket and its other operations go on
-
-
-async def _in_our_words(results: Any) -> Any:  # Any: a generator of results, as Strawberry has them
-    """Errors become answers here: the extension that does it comes only after the last result of a stream."""
-    async with aclosing(results):
-        async for result in results:
-            if getattr(result, "errors", None):
-                result.errors = [answer_of(error) for error in result.errors]
-            yield result
 
 
 def _is_message(message: object) -> bool:

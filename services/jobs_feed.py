@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator
 from functools import partial
 from typing import Final
 
+from services.errors import GatewayError
 from services.jobs import Job, JobStore
 from services.store_errors import StoreUnavailable
 
@@ -19,6 +20,15 @@ EVENT_SECONDS: Final = 0.5
 """Shortest time between two events of a follower."""
 PATIENCE_SECONDS: Final = 30.0
 """How long a follower waits for a store that is away."""
+
+
+class FeedStopped(GatewayError):
+    """The process stops before the job has ended."""
+
+    code = "UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("The gateway is stopping. Subscribe again: another one answers.")
 
 
 class JobFeed:
@@ -51,6 +61,7 @@ class JobFeed:
             if job is not None and job.state.is_end:
                 return
             await self._pause()
+        raise FeedStopped
 
     async def _pause(self) -> None:
         try:
