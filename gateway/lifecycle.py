@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 
 from starlette.datastructures import MutableHeaders
@@ -63,7 +65,7 @@ class Lifecycle:
 
 
 class TakesLeave:
-    """ASGI middleware: tells clients to connect elsewhere while draining, and closes sockets with 1001."""
+    """ASGI middleware: tells clients to connect elsewhere while draining, ends streams, closes sockets with 1001."""
 
     def __init__(self, app: ASGIApp, lifecycle: Lifecycle) -> None:
         self._app = app
@@ -72,27 +74,23 @@ class TakesLeave:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await self._socket(scope, receive, send)
-        elif scope["type"] == "http" and self._lifecycle.phase is Phase.DRAINING:
-            await self._app(scope, receive, _closing(send))
-        else:
-            await self._app(scope, receive, send)
+            return
+        if scope["type"] == "http" and _asks_for_a_stream(scope):
+            with self._ending(receive, _nothing, {"type": "http.disconnect"}) as ending:
+                await self._app(scope, ending, send)
+            return
+        if scope["type"] == "http" and self._lifecycle.phase is Phase.DRAINING:
+            send = _closing(send)
+        await self._app(scope, receive, send)
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         ended = False
-        coming: asyncio.Task[Message] | None = None
-        end = asyncio.create_task(self._lifecycle.sockets_end.wait())
 
-        async def receiving() -> Message:
-            nonlocal coming, ended
-            coming = coming or asyncio.create_task(_next(receive))
-            await asyncio.wait({coming, end}, return_when=asyncio.FIRST_COMPLETED)
-            if coming.done():
-                message, coming = coming.result(), None
-                return message
+        async def close() -> None:
+            nonlocal ended
             if not ended:
                 await send({"type": "websocket.close", "code": GOING_AWAY, "reason": "The gateway is stopping"})
                 ended = True
-            return {"type": "websocket.disconnect", "code": GOING_AWAY, "reason": ""}
 
         async def sending(message: Message) -> None:
             if not ended:
@@ -100,12 +98,42 @@ class TakesLeave:
 
         self._lifecycle.open_sockets += 1
         try:
-            await self._app(scope, receiving, sending)
+            gone = {"type": "websocket.disconnect", "code": GOING_AWAY, "reason": ""}
+            with self._ending(receive, close, gone) as ending:
+                await self._app(scope, ending, sending)
         finally:
             self._lifecycle.open_sockets -= 1
+
+    @contextmanager
+    def _ending(self, receive: Receive, close: Callable[[], Awaitable[None]], gone: Message) -> Iterator[Receive]:
+        """Gives what receives as before until sockets are to end; then it closes, and says that the other is gone."""
+        coming: asyncio.Task[Message] | None = None
+        end = asyncio.create_task(self._lifecycle.sockets_end.wait())
+
+        async def receiving() -> Message:
+            nonlocal coming
+            coming = coming or asyncio.create_task(_next(receive))
+            await asyncio.wait({coming, end}, return_when=asyncio.FIRST_COMPLETED)
+            if coming.done():
+                message, coming = coming.result(), None
+                return message
+            await close()
+            return gone
+
+        try:
+            yield receiving
+        finally:
             end.cancel()
             if coming is not None:
                 coming.cancel()
+
+
+async def _nothing() -> None:
+    return None
+
+
+def _asks_for_a_stream(scope: Scope) -> bool:
+    return any(name == b"accept" and b"text/event-stream" in value for name, value in scope["headers"])
 
 
 async def _next(receive: Receive) -> Message:
