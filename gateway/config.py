@@ -141,6 +141,7 @@ class Settings:
     audit_journal: Annotated[Path | None, values.file_to_write()] = None
 
     job_lease_seconds: Annotated[float, values.seconds(0.5, 600)] = 60.0
+    lock_lease_seconds: Annotated[float, values.seconds(0.5, 600)] = 30.0
     job_look_seconds: Annotated[float, values.seconds(0.05, 30)] = 1.0
     job_event_seconds: Annotated[float, values.seconds(0.05, 30)] = 0.5
     max_job_users: Annotated[int, values.whole_number(1, 5_000)] = 5_000

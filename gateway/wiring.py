@@ -127,6 +127,7 @@ async def wire(
         journal_path=_journal_path(settings, namespace),
         clock=now,
         job_lease_seconds=settings.job_lease_seconds,
+        lock_lease_seconds=settings.lock_lease_seconds,
         most_jobs_running=settings.max_caller_jobs_running,
         most_jobs_queued=settings.max_caller_jobs_queued,
     )

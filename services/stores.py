@@ -19,6 +19,7 @@ from services.deletion_memory import DeletionMemory, MemoryDeletions
 from services.idempotency import IdempotencyStore, MemoryIdempotency
 from services.jobs import LEASE_SECONDS, MOST_QUEUED, MOST_RUNNING, JobStore
 from services.jobs_memory import MemoryJobs
+from services.locks import LEASE_SECONDS as LOCK_LEASE_SECONDS
 from services.locks import Locks, MemoryLocks
 from services.secret import Secret
 from services.store_errors import StoreUnavailable
@@ -94,6 +95,7 @@ def connect_stores(
     journal_path: Path | None = None,
     clock: Callable[[], datetime] = utc_now,
     job_lease_seconds: float = LEASE_SECONDS,
+    lock_lease_seconds: float = LOCK_LEASE_SECONDS,
     most_jobs_running: int = MOST_RUNNING,
     most_jobs_queued: int = MOST_QUEUED,
 ) -> Stores:
@@ -121,7 +123,7 @@ def connect_stores(
 
     url = redis_url.reveal() if isinstance(redis_url, Secret) else redis_url
     connection = connect_redis_store(url, namespace)
-    locks = RedisLocks(connection)
+    locks = RedisLocks(connection, lease_seconds=lock_lease_seconds)
 
     async def disconnect() -> None:
         await locks.close()
