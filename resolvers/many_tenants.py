@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from loaders.read_through import Loader
 from resolvers.context import Info
 from resolvers.coverage import Coverage
 from resolvers.scope import tenants_in_scope
@@ -23,7 +24,11 @@ T = TypeVar("T")
 
 MOST_IDS = 1_000
 _WINDOW = 64
-"""So many tenants are asked at once: a tenant costs a few calls, and the transport bounds those in flight."""
+"""So many tenants are asked at once where each is asked for many things, such as a call a user."""
+_BATCH = 128
+"""So many tenants' lists are read from the cache at once: decoding more would keep others waiting."""
+_LOADERS_START_AFTER = 3
+"""Turns of the loop after which a loader has begun what was asked of it: what follows is another batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,22 @@ async def tenants_of_scope(info: Info, scope: TenantScope | None) -> list[Tenant
     return [by_id[id] for id in dict.fromkeys(ids)]
 
 
+async def read_each(tenants: Sequence[Tenant], loader: Loader[str, T]) -> list[T | UpstreamError]:
+    """What each tenant's look-up gives, in order. All are asked at once, in batches: a batch is one read of the cache,
+    and between two others have their turn. Whom the calls wait for is bounded where they are made."""
+    asked: list[asyncio.Future[T]] = []
+    for start in range(0, len(tenants), _BATCH):
+        asked += [loader.load(tenant.microsoft_id) for tenant in tenants[start : start + _BATCH]]
+        for _ in range(_LOADERS_START_AFTER):
+            await asyncio.sleep(0)
+    results: list[T | UpstreamError] = []
+    for result in await asyncio.gather(*asked, return_exceptions=True):
+        if isinstance(result, BaseException) and not isinstance(result, UpstreamError):
+            raise result  # a defect of ours is no failure of a tenant
+        results.append(result)
+    return results
+
+
 async def ask_each(tenants: Sequence[Tenant], ask: Callable[[Tenant], Awaitable[T]]) -> Answers[T]:
     """Asks every tenant. One that fails costs only itself; a defect of ours is no failure of a tenant."""
     turns = asyncio.Semaphore(_WINDOW)
@@ -72,7 +93,11 @@ async def ask_each(tenants: Sequence[Tenant], ask: Callable[[Tenant], Awaitable[
             except UpstreamError as error:
                 return error
 
-    results = await asyncio.gather(*map(in_turn, tenants))
+    return answers_of(tenants, await asyncio.gather(*map(in_turn, tenants)))
+
+
+def answers_of(tenants: Sequence[Tenant], results: Sequence[T | UpstreamError]) -> Answers[T]:
+    """Tells what was given from what failed."""
     given: list[tuple[Tenant, T]] = []
     failed: list[TenantFailure] = []
     for tenant, result in zip(tenants, results, strict=True):
@@ -84,16 +109,15 @@ async def ask_each(tenants: Sequence[Tenant], ask: Callable[[Tenant], Awaitable[
 
 
 def coverage_of(
-    info: Info, answers: Answers[T], lookups: Iterable[Lookup[str, object]], as_ofs: Iterable[datetime]
+    info: Info, answers: Answers[T], lookups: Iterable[Lookup[Any, Any]], as_ofs: Iterable[datetime]
 ) -> Coverage:
     """What the answers speak of. `lookups` are those whose older copies may have stood in."""
-    kinds = [lookup.kind for lookup in lookups]
-    stale = info.context.upstream_use.stale
-    stale_count = sum(any((kind, tenant.microsoft_id) in stale for kind in kinds) for tenant, _ in answers.given)
+    kinds = {lookup.kind for lookup in lookups}
+    stale = {getattr(key, "tenant_id", key) for kind, key in info.context.upstream_use.stale if kind in kinds}
     return Coverage(
         asked=len(answers.given) + len(answers.failed),
         answered=len(answers.given),
-        stale=stale_count,
+        stale=sum(tenant.microsoft_id in stale for tenant, _ in answers.given),
         failed=answers.failed,
         oldest_as_of=min(as_ofs, default=None),
     )

@@ -10,6 +10,7 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from heapq import nlargest, nsmallest
 from typing import Generic, NamedTuple, TypeVar
 
 from services.errors import BadInput, PageSizeTooLarge
@@ -31,21 +32,18 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Order(Generic[T]):
-    """An order of items. `name` is written into cursors, so that one of another order is refused."""
+    """An order of items by their keys, equal ones by id in both directions.
+
+    `name` is written into cursors, so that one of another order is refused.
+    """
 
     name: str
-    place: Callable[[T], Place]
+    key: Callable[[T], str]
+    id: Callable[[T], str]
     descending: bool = False
 
-    def sort(self, items: Sequence[T]) -> list[T]:
-        """Gives the items in order; equal ones by id, in both directions."""
-        by_id = sorted(items, key=lambda item: self.place(item).id)
-        return sorted(by_id, key=lambda item: self.place(item).key, reverse=self.descending)
-
-    def is_after(self, place: Place, mark: Place) -> bool:
-        if place.key == mark.key:
-            return place.id > mark.id
-        return (place.key > mark.key) is not self.descending
+    def place(self, item: T) -> Place:
+        return Place(self.key(item), self.id(item))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,22 +109,45 @@ def read_size(first: int | None, limit: int) -> int:
 
 
 def paginate(items: Sequence[T], window: Window[T]) -> Page[T]:
-    """Gives the items of the window, in order."""
+    """Gives the items of the window, in order. Each item's key is taken once, and only the page is sorted."""
     order = window.order
-    ordered = order.sort(items)
-    start = 0
+    keys = list(map(order.key, items))
+    # Items by their numbers: a pair for each of thousands would keep the garbage collector busy.
+    left: Sequence[int] = range(len(items))
     if window.after is not None:
-        mark = _whole(window.after, order, ordered)
-        behind = (index for index, item in enumerate(ordered) if order.is_after(order.place(item), mark))
-        start = next(behind, len(ordered))
-    nodes = ordered[start : start + window.size]
+        left = _behind(_whole(window.after, order, items, keys), order, items, keys)
+    nodes = [items[number] for number in _first(left, window.size, order, items, keys)]
     return Page(
         nodes=nodes,
         order=order,
-        total_count=len(ordered),
-        has_next_page=start + len(nodes) < len(ordered),
-        has_previous_page=start > 0,
+        total_count=len(items),
+        has_next_page=len(nodes) < len(left),
+        has_previous_page=len(left) < len(items),
     )
+
+
+def _behind(mark: Place, order: Order[T], items: Sequence[T], keys: Sequence[str]) -> list[int]:
+    """The numbers of the items that come after the mark."""
+    at, id = mark
+    if order.descending:
+        return [i for i, key in enumerate(keys) if key < at or (key == at and order.id(items[i]) > id)]
+    return [i for i, key in enumerate(keys) if key > at or (key == at and order.id(items[i]) > id)]
+
+
+def _first(left: Sequence[int], size: int, order: Order[T], items: Sequence[T], keys: Sequence[str]) -> list[int]:
+    """The first so many of what is left, in order. What is behind them is not sorted."""
+    if not size:
+        return []
+    if size < len(left) // 2:
+        found = (keys[number] for number in left)
+        if order.descending:
+            last = nlargest(size, found)[-1]
+            left = [number for number in left if keys[number] >= last]
+        else:
+            last = nsmallest(size, found)[-1]
+            left = [number for number in left if keys[number] <= last]
+    by_id = sorted(left, key=lambda number: order.id(items[number]))
+    return sorted(by_id, key=keys.__getitem__, reverse=order.descending)[:size]
 
 
 def _write_cursor(order: Order[T], item: T) -> str:
@@ -135,12 +156,14 @@ def _write_cursor(order: Order[T], item: T) -> str:
     return urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
-def _whole(mark: Place, order: Order[T], items: Sequence[T]) -> Place:
+def _whole(mark: Place, order: Order[T], items: Sequence[T], keys: Sequence[str]) -> Place:
     """The place with its whole key: where it was cut, the item itself knows the rest, if it is still there."""
     if len(mark.key) < LONGEST_KEY:
         return mark
-    places = (order.place(item) for item in items)
-    return next((place for place in places if place.id == mark.id and place.key.startswith(mark.key)), mark)
+    found = (
+        key for key, item in zip(keys, items, strict=True) if key.startswith(mark.key) and order.id(item) == mark.id
+    )
+    return Place(next(found, mark.key), mark.id)
 
 
 def _read_cursor(order: Order[T], text: str) -> Place:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import strawberry
 
 from resolvers.context import Info
 from resolvers.coverage import Coverage
-from resolvers.many_tenants import ask_each, coverage_of, tenants_of_scope
+from resolvers.many_tenants import answers_of, coverage_of, read_each, tenants_of_scope
 from resolvers.ordering import folded
-from resolvers.paging import DEFAULT_PAGE_SIZE, Order, Page, Place, paginate, read_window
-from resolvers.skus import listed_skus
+from resolvers.paging import DEFAULT_PAGE_SIZE, Order, Page, paginate, read_window
+from resolvers.skus import is_listed
 from schema.inputs import SkuFilter, TenantScope
 from services.lookups import SUBSCRIBED_SKUS
-from services.models import ProductType, SubscribedSku, Tenant
+from services.models import ProductType, SubscribedSku
 
 _HIGHEST = 10**12
 """More units than any tenant holds: taken from it, the most available come first as text, too."""
@@ -51,18 +52,17 @@ class Portfolio:
 
 async def resolve_portfolio(info: Info, scope: TenantScope | None = None, filter: SkuFilter | None = None) -> Portfolio:
     wanted = filter or SkuFilter()
-
-    async def held(tenant: Tenant) -> list[SubscribedSku]:
-        return await info.context.loaders.subscribed_skus_by_tenant.load(tenant.microsoft_id)
-
-    answers = await ask_each(await tenants_of_scope(info, scope), held)
+    tenants = await tenants_of_scope(info, scope)
+    held = await read_each(tenants, info.context.loaders.subscribed_skus_by_tenant)
+    answers = answers_of(tenants, held)
     entries: dict[str, list[SubscribedSku]] = defaultdict(list)
     for _, skus in answers.given:
-        for sku in listed_skus(skus, wanted):
-            entries[sku.sku_id].append(sku)
+        for sku in skus:
+            if is_listed(sku, wanted):
+                entries[sku.sku_id].append(sku)
     lines = [_line(found) for found in entries.values()]
     lines.sort(key=lambda line: (folded(line.product_name), line.sku_id))
-    as_ofs = (sku.as_of for _, skus in answers.given for sku in skus)
+    as_ofs = (skus[0].as_of for _, skus in answers.given if skus)
     return Portfolio(coverage_of(info, answers, [SUBSCRIBED_SKUS], as_ofs), lines)
 
 
@@ -90,8 +90,10 @@ def _line(entries: Sequence[SubscribedSku]) -> PortfolioLine:
     )
 
 
-def _place(sku: SubscribedSku) -> Place:
-    return Place(f"{_HIGHEST - sku.available_units:014}", sku.tenant_id)
+def _fewest_last(sku: SubscribedSku) -> str:
+    return f"{_HIGHEST - sku.available_units:014}"
 
 
-_MOST_AVAILABLE_FIRST = Order("subscribed SKUs by available units", _place)
+_MOST_AVAILABLE_FIRST: Order[SubscribedSku] = Order(
+    "subscribed SKUs by available units", _fewest_last, attrgetter("tenant_id")
+)

@@ -30,9 +30,14 @@ async def resolve_tenant_subscribed_skus(
 
 def listed_skus(skus: Sequence[SubscribedSku], wanted: SkuFilter) -> list[SubscribedSku]:
     """The products that a filter leaves, in name order; by default those that give licenses to people."""
-    types = LICENSE_TYPES if wanted.product_types is None else wanted.product_types
-    left = [sku for sku in skus if sku.product_type in types and _matches(sku, wanted)]
+    left = [sku for sku in skus if is_listed(sku, wanted)]
     return sorted(left, key=lambda sku: (folded(sku.product_name), sku.sku_id))
+
+
+def is_listed(sku: SubscribedSku, wanted: SkuFilter) -> bool:
+    """Whether the filter leaves the product."""
+    types = LICENSE_TYPES if wanted.product_types is None else wanted.product_types
+    return sku.product_type in types and _matches(sku, wanted)
 
 
 async def resolve_sku_subscriptions(root: strawberry.Parent[Any], info: Info) -> list[MicrosoftSubscription]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import strawberry
@@ -12,7 +13,7 @@ from graphql import FieldNode, Undefined
 
 from resolvers.context import Info
 from resolvers.ordering import folded, searchable
-from resolvers.paging import DEFAULT_PAGE_SIZE, Order, Page, Place, paginate, read_window
+from resolvers.paging import DEFAULT_PAGE_SIZE, Order, Page, paginate, read_window
 from resolvers.scope import is_in_scope, tenants_in_scope
 from resolvers.selection import argument_of, selected_fields
 from resolvers.user_filters import statuses_wanted
@@ -206,15 +207,18 @@ async def _find_by_domain(info: Info, domain: str) -> Tenant | None:
     return None
 
 
+_MICROSOFT_ID: Callable[[Tenant], str] = attrgetter("microsoft_id")
+
+
 def _order(order: TenantOrder) -> Order[Tenant]:
     descending = order.direction is OrderDirection.DESC
-    place = _place_by_domain if order.field is TenantOrderField.DOMAIN else _place_by_name
-    return Order(f"tenants {order.field.name} {order.direction.name}", place, descending)
+    key = _by_domain if order.field is TenantOrderField.DOMAIN else _by_name
+    return Order(f"tenants {order.field.name} {order.direction.name}", key, _MICROSOFT_ID, descending)
 
 
-def _place_by_name(tenant: Tenant) -> Place:
-    return Place(folded(tenant.name), tenant.microsoft_id)
+def _by_name(tenant: Tenant) -> str:
+    return folded(tenant.name)
 
 
-def _place_by_domain(tenant: Tenant) -> Place:
-    return Place(tenant.domain.lower(), tenant.microsoft_id)
+def _by_domain(tenant: Tenant) -> str:
+    return tenant.domain.lower()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import strawberry
@@ -12,7 +14,7 @@ import strawberry
 from resolvers.context import Info
 from resolvers.coverage import Coverage as Coverage
 from resolvers.ordering import folded
-from resolvers.paging import DEFAULT_PAGE_SIZE, Order, Page, Place, Window, paginate, read_window
+from resolvers.paging import DEFAULT_PAGE_SIZE, Order, Page, Window, paginate, read_window
 from resolvers.tenants import tenant_of
 from resolvers.user_filters import check_filter, filtered, statuses_wanted
 from schema.enums import OrderDirection, UserOrderField, UserStatus
@@ -58,9 +60,13 @@ async def shown_users(info: Info, tenant_id: str, statuses: set[UserStatus]) -> 
         )
         if status in statuses
     ]
-    now = info.context.now()
+    return users_of(await asyncio.gather(*lists), info.context.now())
+
+
+def users_of(lists: Iterable[Sequence[User]], now: datetime) -> list[User]:
+    """The users of a tenant that callers see, each once, of one list or both."""
     found: dict[str, User] = {}
-    for users in await asyncio.gather(*lists):
+    for users in lists:
         for user in users:
             # A user who was deleted or restored between the two calls stands in both lists: the later one holds.
             known = found.get(user.microsoft_id)
@@ -154,28 +160,31 @@ async def is_guarded(user: User, info: Info) -> bool:
     return any(role.privileged for role in roles)
 
 
+_MICROSOFT_ID: Callable[[User], str] = attrgetter("microsoft_id")
+
+
 def _order(order: UserOrder) -> Order[User]:
     descending = order.direction is OrderDirection.DESC
-    places = {
-        UserOrderField.DISPLAY_NAME: _place_by_name,
-        UserOrderField.USER_PRINCIPAL_NAME: _place_by_sign_in_name,
-        UserOrderField.DELETED_AT: _place_by_deletion_last if descending else _place_by_deletion,
+    keys = {
+        UserOrderField.DISPLAY_NAME: _by_name,
+        UserOrderField.USER_PRINCIPAL_NAME: _by_sign_in_name,
+        UserOrderField.DELETED_AT: _by_deletion_last if descending else _by_deletion,
     }
-    return Order(f"users {order.field.name} {order.direction.name}", places[order.field], descending)
+    return Order(f"users {order.field.name} {order.direction.name}", keys[order.field], _MICROSOFT_ID, descending)
 
 
-def _place_by_name(user: User) -> Place:
-    return Place(folded(user.display_name), user.microsoft_id)
+def _by_name(user: User) -> str:
+    return folded(user.display_name)
 
 
-def _place_by_sign_in_name(user: User) -> Place:
-    return Place(folded(user.user_principal_name), user.microsoft_id)
+def _by_sign_in_name(user: User) -> str:
+    return folded(user.user_principal_name)
 
 
-def _place_by_deletion(user: User) -> Place:
-    return Place(user.deleted_at.isoformat() if user.deleted_at else "~", user.microsoft_id)
+def _by_deletion(user: User) -> str:
+    return user.deleted_at.isoformat() if user.deleted_at else "~"
 
 
-def _place_by_deletion_last(user: User) -> Place:
+def _by_deletion_last(user: User) -> str:
     # Downwards, too, the users that are not deleted come last.
-    return Place(user.deleted_at.isoformat() if user.deleted_at else "", user.microsoft_id)
+    return user.deleted_at.isoformat() if user.deleted_at else ""
