@@ -25,7 +25,7 @@ NORTHWIND = "northwindtraders.onmicrosoft.com"
 PRODUCT = "e43b5b99-8dfb-405f-9987-dc307f34bcbd"
 """Microsoft Teams Phone Standard, of which Northwind has units left."""
 WRITERS = 12
-CALLERS = 8
+CALLERS = 32
 WRITE_SHARE = 0.2
 REPEATS = 6
 VARYING = frozenset({"asOf", "oldestAsOf", "coverage", "version", "daysLeft"})
@@ -156,7 +156,10 @@ class Traffic:
         return next(int(each["consumedUnits"]) for each in found if each["skuId"] == PRODUCT)
 
     async def _query(self, name: str, body: dict[str, Any]) -> None:
-        answer = (await self._timed(body)).json()
+        response = await self._timed(body)
+        if response.status_code != 200:
+            return
+        answer = response.json()
         codes = [error["extensions"]["code"] for error in answer.get("errors", ())]
         self.tally.answered["query in full" if not codes else "query in part"] += 1
         self.tally.codes.update(codes)
@@ -205,7 +208,9 @@ class Traffic:
         started = time.monotonic()
         answer = await self._post(body)
         self.tally.seconds.append(time.monotonic() - started)
-        if answer.status_code != 200:
+        if answer.status_code in (429, 503):
+            self.tally.answered["turned away"] += 1
+        elif answer.status_code != 200:
             self.tally.wrong.append(f"status {answer.status_code}")
         return answer
 

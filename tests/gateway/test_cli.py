@@ -45,6 +45,10 @@ def test_help_has_a_line_for_each_command_and_examples_at_the_end():
     assert max(map(len, answer.stdout.splitlines())) <= 100
 
 
+AT_ONCE = {"GATEWAY_DRAIN_ACCEPT_SECONDS": "0"}
+"""Nobody has to notice first that a gateway of a test stops."""
+
+
 @pytest.mark.parametrize("arguments", [[], ["sevre"], ["serve", "--port", "65536"], ["serve", "--workers", "0"]])
 def test_what_is_no_command_ends_with_2_and_says_how_it_is_used(arguments):
     answer = run(*arguments)
@@ -157,7 +161,7 @@ def test_an_address_of_another_machine_is_named():
 
 def test_a_gateway_over_a_sandbox_elsewhere_asks_for_tokens_and_takes_those_of_gateway_token(sandbox_settings):
     token = run("token", "--kind", "direct-customer", "--tenant-id", TENANT).stdout.strip()
-    with running("serve", "--port", "0", lines=1, settings=sandbox_settings) as gateway:
+    with running("serve", "--port", "0", lines=1, settings=sandbox_settings | AT_ONCE) as gateway:
         url = re.fullmatch(r"GraphQL    (http://127\.0\.0\.1:\d+/graphql)", gateway.lines[0])
         assert url
         without = httpx.post(url[1], json=VIEWER)
@@ -170,7 +174,7 @@ def test_a_gateway_over_a_sandbox_elsewhere_asks_for_tokens_and_takes_those_of_g
 
 def test_several_workers_share_a_port_and_end_together(sandbox_settings):
     token = run("token", "--kind", "partner").stdout.strip()
-    with running("serve", "--port", "0", "--workers", "2", lines=1, settings=sandbox_settings) as gateway:
+    with running("serve", "--port", "0", "--workers", "2", lines=1, settings=sandbox_settings | AT_ONCE) as gateway:
         url = gateway.lines[0].split()[1]
         answers = [httpx.post(url, json=VIEWER, headers={"Authorization": f"Bearer {token}"}) for _ in range(8)]
 
