@@ -18,7 +18,7 @@ export UV_PYTHON_DOWNLOADS = never
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run test check check-format check-lint check-types check-contracts check-lock check-wheel \
-        format schema graphiql lock wheel
+        format schema graphiql lock wheel bench
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,10 @@ check-wheel: wheel
 	cd build/clean && bin/python -I -c "from gateway.graphiql_page import files_are_there, load_examples; \
 	    assert files_are_there() and load_examples(), 'the wheel lacks GraphiQL or the examples'"
 	@echo "The wheel installs, and prints the committed schema."
+
+# Extra arguments: make bench ARGS='--quick', or '--only W3,W5 --rounds 5'
+bench: .venv/ready ## measure the gateway against a naive one, in turn
+	$(BIN)/python -m benchmarks.bench $(ARGS)
 
 format: .venv/ready ## format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix-only

@@ -123,13 +123,13 @@ class Bench:
             calls: int = json.load(answer)["calls"]
             return calls
 
-    def measure(self, gateway: Program, line: Line, seconds: float) -> Figures:
+    def measure(self, gateway: Program, line: Line, seconds: float, *, quick: bool) -> Figures:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
         if line.cold:
             headers["Cache-Control"] = "no-cache"
         body = body_of(line.workload)
         self.ask(f"/__config?latency_ms={line.latency_ms}")
-        most = (2 if seconds < 2 else 3) if line.cold else 1_000_000
+        most = (1 if quick else 3) if line.cold else 1_000_000
         with asyncio.Runner() as loop:
             # Once, so that a hot line finds everything at hand, and a cold one all that is done but once.
             loop.run(load(gateway.port, body, headers, connections=1, seconds=0, most=1))
@@ -220,7 +220,7 @@ def main() -> int:
         for number in range(rounds):
             for line in lines:
                 for gateway in bench.gateways if number % 2 == 0 else bench.gateways[::-1]:
-                    run = bench.measure(gateway, line, seconds)
+                    run = bench.measure(gateway, line, seconds, quick=given.quick)
                     results[line.name, gateway.name].append(run)
                     print(f"round {number + 1}: {line.name} {gateway.name} {run}", file=sys.stderr, flush=True)
         print(table(lines, bench.gateways, results))
