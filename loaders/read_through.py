@@ -29,11 +29,36 @@ class Loader(Generic[K, V]):
         self._batch = batch
         self._running: set[asyncio.Task[list[V | Exception]]] = set()
         self._stopped = False
+        self._known: dict[K, V | Exception] = {}
+        self._asked: dict[K, asyncio.Task[None]] = {}
         # aiodataloader wants values alone, though it takes exceptions among them.
         self._loader: DataLoader[K, V] = DataLoader(self._run)  # type: ignore[arg-type]
 
+    async def many(self, keys: Sequence[K]) -> list[V | Exception]:
+        """Gives the answer for each key of a whole level, in order; a failed key's is its exception.
+
+        Nothing is made for a key that is known already, and no future for any.
+        """
+        known, asked = self._known, self._asked
+        new = [key for key in dict.fromkeys(keys) if key not in known and key not in asked]
+        if new:
+            batch = asyncio.create_task(self._fill(new))
+            asked.update(dict.fromkeys(new, batch))
+        if asked:
+            for batch in {asked[key] for key in keys if key in asked}:
+                await asyncio.shield(batch)
+        return [known[key] for key in keys]
+
+    async def _fill(self, keys: list[K]) -> None:
+        answers = await self._run(keys)
+        self._known.update(zip(keys, answers, strict=True))
+        for key in keys:
+            self._asked.pop(key, None)
+
     def load(self, key: K) -> asyncio.Future[V]:
         """Gives the answer for a key, or raises its error."""
+        if key in self._known:
+            return self._at_once(self._known[key])
         answer = self._loader.load(key)
         if answer.done():
             return answer
@@ -49,12 +74,23 @@ class Loader(Generic[K, V]):
     def clear_all(self) -> None:
         """Forgets what this request has asked so far."""
         self._loader.clear_all()
+        self._known.clear()
+        self._asked.clear()
 
     def stop(self) -> None:
         """Ends what is still asked: nobody waits for the answer any more."""
         self._stopped = True
         for batch in self._running:
             batch.cancel()
+
+    def _at_once(self, known: V | Exception) -> asyncio.Future[V]:
+        answer: asyncio.Future[V] = asyncio.get_running_loop().create_future()
+        if isinstance(known, Exception):
+            answer.set_exception(known)
+            answer.add_done_callback(_take_note)
+        else:
+            answer.set_result(known)
+        return answer
 
     async def _run(self, keys: list[K]) -> list[V | Exception]:
         # A task of its own: aiodataloader leaves whoever waits for a cancelled batch waiting for ever.

@@ -3,28 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import strawberry
 
+from execution.many import for_many
 from resolvers.context import Info
+from resolvers.joined import Joined
 from resolvers.ordering import folded
 from resolvers.users import is_guarded
 from schema.enums import UserStatus
 from services.authorization import Permission
 from services.license_options import HeldLicense, LicenseOption, held_license, license_options
-from services.models import License
+from services.models import License, SubscribedSku, User
+
+_HELD: Joined[list[HeldLicense]] = Joined(most=8_192)
 
 
+async def _many_licenses(users: Sequence[User], info: Info) -> list[list[HeldLicense] | Exception]:
+    lists = await _licenses_of_many(users, info)
+    tenant_ids = {user.tenant_id for user, held in zip(users, lists, strict=True) if held}
+    skus_of = dict(zip(tenant_ids, await _skus_of_many(tenant_ids, info), strict=True))
+    return [
+        held if isinstance(held, Exception) else _with_skus(user, held, skus_of[user.tenant_id]) if held else []
+        for user, held in zip(users, lists, strict=True)
+    ]
+
+
+@for_many(_many_licenses)
 async def resolve_user_licenses(root: strawberry.Parent[Any], info: Info) -> list[HeldLicense]:
     held = await _licenses(root, info)
     if not held:
         return []
-    skus = await info.context.loaders.subscribed_skus_by_tenant.load(root.tenant_id)
-    licenses = [held_license(root, one, skus) for one in held]
-    return sorted(licenses, key=lambda one: (folded(one.sku.product_name), one.sku.sku_id))
+    return _held_licenses(root, held, await info.context.loaders.subscribed_skus_by_tenant.load(root.tenant_id))
 
 
+async def _many_license_counts(users: Sequence[User], info: Info) -> list[int | Exception]:
+    lists = await _licenses_of_many(users, info)
+    return [held if isinstance(held, Exception) else len(held) for held in lists]
+
+
+@for_many(_many_license_counts)
 async def resolve_user_assigned_license_count(root: strawberry.Parent[Any], info: Info) -> int:
     return len(await _licenses(root, info))
 
@@ -34,6 +54,31 @@ async def resolve_user_license_options(root: strawberry.Parent[Any], info: Info)
     held, skus = await asyncio.gather(_licenses(root, info), waiting)
     options = license_options(root, held, skus, lacking=await _lacking(root, info))
     return sorted(options, key=lambda one: (folded(one.sku.product_name), one.sku.sku_id))
+
+
+def _with_skus(user: User, held: list[License], skus: list[SubscribedSku] | Exception) -> list[HeldLicense] | Exception:
+    return skus if isinstance(skus, Exception) else _held_licenses(user, held, skus)
+
+
+def _held_licenses(user: User, held: list[License], skus: list[SubscribedSku]) -> list[HeldLicense]:
+    """The user's licenses with their products, in product name order."""
+
+    def tied() -> list[HeldLicense]:
+        licenses = [held_license(user, one, skus) for one in held]
+        return sorted(licenses, key=lambda one: (folded(one.sku.product_name), one.sku.sku_id))
+
+    return _HELD.get(held, skus, tied)
+
+
+async def _licenses_of_many(users: Sequence[User], info: Info) -> list[list[License] | Exception]:
+    """The licenses of each user, in order. A deleted user holds none, and is not asked for."""
+    refs = [user.ref for user in users if user.status is UserStatus.ACTIVE]
+    found = iter(await info.context.loaders.licenses_by_user.many(refs))
+    return [next(found) if user.status is UserStatus.ACTIVE else [] for user in users]
+
+
+async def _skus_of_many(tenant_ids: Collection[str], info: Info) -> list[list[SubscribedSku] | Exception]:
+    return await info.context.loaders.subscribed_skus_by_tenant.many(list(tenant_ids))
 
 
 async def _lacking(root: Any, info: Info) -> Permission | None:
