@@ -13,11 +13,11 @@ import asyncio
 import re
 import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from secrets import token_hex
-from typing import Any, Final, Generic, Literal
+from typing import Any, Final, Generic, Literal, NamedTuple
 
 import msgspec
 import structlog
@@ -36,6 +36,7 @@ CLEAR_SECONDS: Final = 30.0
 DISTRUST_SECONDS: Final = 15.0
 """After Redis was away the other replicas take up to so long to say what they changed meanwhile."""
 _DELETED_AT_ONCE: Final = 500
+_ANSWERS: Final = {bytes, type(None)}
 _NAMESPACE = re.compile(r"[a-z0-9:-]+")
 _log = structlog.get_logger(__name__)
 
@@ -48,6 +49,13 @@ class _Stored(msgspec.Struct, Generic[V], omit_defaults=True):
     renew: float
     data: V | msgspec.UnsetType = msgspec.UNSET
     absent: Absent | None = None
+
+
+class _Unmarked(NamedTuple):
+    """The number of the latest mark that is missing, and the changes that may still count as under way."""
+
+    number: int
+    ended: frozenset[str]
 
 
 @cache
@@ -70,8 +78,8 @@ class RedisCache:
         self._encoder = msgspec.json.Encoder()
         self._local = Generations(clock)
         """Names what this process reads past the cache, so that its readers can share even that."""
-        self._unmarked: dict[TenantKind, int] = {}
-        """Whose change could not be marked yet, each with the number of the latest: read past the cache."""
+        self._unmarked: dict[TenantKind, _Unmarked] = {}
+        """Whose change could not be marked yet: read past the cache."""
         self._marks = 0
         self._trusted_from = float("-inf")
         guard.before_return = self._return
@@ -177,50 +185,57 @@ class RedisCache:
     async def changing(self, tenant_id: str, kinds: Collection[Volatile]) -> AsyncIterator[None]:
         names, change = in_order(kinds, tenant_id), token_hex(6)
         self._local.begin(names)
-        begun = asyncio.create_task(self._mark(names, lambda state, fresh, now: state.begun(change, fresh, now)))
+        begun = asyncio.create_task(self._mark(names, begins=change))
         try:
             await asyncio.shield(begun)
             yield
         finally:
             self._local.end(names)
             await asyncio.wait([begun])  # if it was cancelled: the end comes after the beginning
-            await self._mark(names, lambda state, fresh, now: state.ended(change, fresh, now))
+            await self._mark(names, ends=change)
 
-    async def _mark(self, names: Sequence[TenantKind], step: Callable[[State, Generation, float], State]) -> None:
+    async def _mark(self, names: Sequence[TenantKind], *, begins: str | None = None, ends: str | None = None) -> None:
         """Replaces generations. Until that has worked this process reads past the cache, also if nobody waits."""
         self._marks += 1
         number = self._marks
-        self._unmarked.update(dict.fromkeys(names, number))
+        for name in names:
+            self._unmarked[name] = _Unmarked(number, self._ended(name) | ({ends} if ends else frozenset()))
 
         async def mark() -> bool:
-            await self._replace(names, step)
-            for name in names:
-                if self._unmarked.get(name) == number:
-                    del self._unmarked[name]
+            await self._replace(names, begins)
+            self._marked(dict.fromkeys(names, number))
             return True
 
         if names and not await self._guard.attempt("mark a change", mark, insist=True):
             self._guard.recover()
 
+    def _marked(self, numbers: Mapping[TenantKind, int]) -> None:
+        for name, number in numbers.items():
+            if name in self._unmarked and self._unmarked[name].number == number:
+                del self._unmarked[name]
+
+    def _ended(self, name: TenantKind) -> frozenset[str]:
+        return self._unmarked[name].ended if name in self._unmarked else frozenset()
+
     async def _return(self) -> None:
         """Marks the changes that could not be marked when they were made, before Redis is used again."""
-        for name, number in list(self._unmarked.items()):
-            await self._replace([name], lambda state, fresh, now: state.ended("", fresh, now))
-            if self._unmarked.get(name) == number:
-                del self._unmarked[name]
+        for name, unmarked in list(self._unmarked.items()):
+            await self._replace([name])
+            self._marked({name: unmarked.number})
         if self._guard.resting:
             self._trusted_from = self.clock()
 
-    async def _replace(self, names: Sequence[TenantKind], step: Callable[[State, Generation, float], State]) -> None:
+    async def _replace(self, names: Sequence[TenantKind], begins: str | None = None) -> None:
         keys = [self._generation_name(name) for name in names]
         now = self.clock()
 
         async def decide(pipe: Any) -> None:  # a pipeline, which redis types as what it is before MULTI or after
             states = [State.read(await pipe.get(key) or b"") or State("0.0") for key in keys]
             pipe.multi()
-            for key, state in zip(keys, states, strict=True):
+            for name, key, state in zip(names, keys, states, strict=True):
                 fresh = new_generation(changed=True, clock=self.clock)
-                pipe.set(key, step(state, fresh, now).text(), ex=GENERATION_SECONDS)
+                text = state.changed(fresh, now, begins=begins, ended=self._ended(name)).text()
+                pipe.set(key, text, ex=GENERATION_SECONDS)
 
         try:
             await self._client.transaction(decide, *keys)
@@ -280,10 +295,12 @@ class RedisCache:
     def _generation_name(self, name: TenantKind) -> str:
         return self._prefix + generation_key(*name)
 
-    def _read(self, names: Sequence[str]) -> Awaitable[Sequence[bytes | None]]:
+    async def _read(self, names: Sequence[str]) -> Sequence[bytes | None]:
         # On a cluster an MGET a slot, a round trip a node.
         read = self._client.mget_nonatomic if self._guard.on_cluster else self._client.mget
-        answer: Awaitable[Sequence[bytes | None]] = read(names)
+        answer = await read(names)
+        if not isinstance(answer, list) or len(answer) != len(names) or not {*map(type, answer)} <= _ANSWERS:
+            raise ValueError("no answer to MGET")
         return answer
 
     async def _delete(self, names: Iterable[str | bytes]) -> None:

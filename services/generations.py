@@ -27,6 +27,7 @@ CHANGE_SECONDS: Final = 120.0
 """So long a change is believed to be under way that never said it has ended: longer than any takes."""
 SETTLING_SECONDS: Final = 60.0
 """After a change Microsoft may still show old figures for a minute."""
+MOST_UNDER_WAY: Final = 100
 MOST_REMEMBERED: Final = 10_000
 """Generations that a process remembers before it begins all anew."""
 
@@ -54,14 +55,12 @@ class State:
     def is_changing(self, now: float) -> bool:
         return any(now < until for until, _ in self.under_way)
 
-    def begun(self, change: str, generation: Generation, now: float) -> State:
-        """The state once a change has begun."""
-        others = [one for one in self.under_way if now < one[0]][-99:]
-        return State(generation, (*others, (round(now + CHANGE_SECONDS), change)))
-
-    def ended(self, change: str, generation: Generation, now: float) -> State:
-        """The state once a change has ended."""
-        return State(generation, tuple(one for one in self.under_way if one[1] != change and now < one[0]))
+    def changed(
+        self, generation: Generation, now: float, *, begins: str | None = None, ended: Collection[str] = ()
+    ) -> State:
+        """The next state: a change may begin with it, and others have ended."""
+        left = [one for one in self.under_way if one[1] not in ended and now < one[0]][1 - MOST_UNDER_WAY :]
+        return State(generation, (*left, (round(now + CHANGE_SECONDS), begins)) if begins else tuple(left))
 
     def text(self) -> str:
         return self.generation + "".join(f"|{until}.{change}" for until, change in self.under_way)

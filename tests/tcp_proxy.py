@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -29,8 +30,9 @@ class Trouble(Enum):
 class TcpProxy:
     """Between a client and a server on this machine. `connections` counts those that were ever made."""
 
-    def __init__(self, target: str | int) -> None:
+    def __init__(self, target: str | int, tls: ssl.SSLContext | None = None) -> None:
         self._target = target
+        self._tls = tls
         self._changed = asyncio.Event()
         self._pairs: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._server: asyncio.Server | None = None
@@ -39,7 +41,7 @@ class TcpProxy:
         self.connections = 0
 
     async def listen(self) -> None:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def switch(self, trouble: Trouble) -> None:
@@ -150,9 +152,9 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @asynccontextmanager
-async def proxy_to(target: str | int) -> AsyncIterator[TcpProxy]:
-    """A proxy to a port of this machine, or to a Unix socket's path."""
-    proxy = TcpProxy(target)
+async def proxy_to(target: str | int, tls: ssl.SSLContext | None = None) -> AsyncIterator[TcpProxy]:
+    """A proxy to a port of this machine, or to a Unix socket's path; with a server's context it speaks TLS."""
+    proxy = TcpProxy(target, tls)
     await proxy.listen()
     try:
         yield proxy

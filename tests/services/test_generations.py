@@ -429,12 +429,15 @@ def test_a_generation_says_whether_a_change_made_it_and_how_long_ago():
 
 
 def test_a_state_is_told_and_read_as_it_is():
-    state = State("0.0123456789ab").begun("ab" * 6, "1.0123456789ab", 1000.0).begun("cd" * 6, "2.0123456789ab", 1001.0)
+    state = State("0.0123456789ab").changed("1.0123456789ab", 1000.0, begins="ab" * 6)
+    state = state.changed("2.0123456789ab", 1001.0, begins="cd" * 6)
 
     assert State.read(state.text().encode()) == state
-    assert state.ended("ab" * 6, "3.0123456789ab", 1002.0).under_way == ((1121, "cd" * 6),)
+    ended = state.changed("3.0123456789ab", 1002.0, ended={"ab" * 6})
+    assert ended == State("3.0123456789ab", ((1121, "cd" * 6),))
     assert state.is_changing(1120.0)
     assert not state.is_changing(1122.0)
+    assert state.changed("4.0123456789ab", 1122.0) == State("4.0123456789ab")
 
 
 def test_names_have_one_order():
