@@ -133,7 +133,7 @@ class Settings:
     max_waiting: Annotated[int, values.whole_number(0, 100_000)] = 200
     max_wait_seconds: Annotated[float, values.seconds(0, 60)] = 2.0
     max_caller_running: Annotated[int, values.whole_number(1, 100_000)] = 20
-    max_caller_wait_seconds: Annotated[float, values.seconds(0, 60)] = 0.25
+    max_caller_wait_seconds: Annotated[float, values.seconds(0, 60)] = 2.0
 
     drain_accept_seconds: Annotated[float, values.seconds(0, 300)] = 5.0
     drain_query_seconds: Annotated[float, values.seconds(0, 600)] = 20.0

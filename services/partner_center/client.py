@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 from urllib.parse import quote
@@ -84,6 +84,9 @@ class PartnerCenterClient:
             "list users", _path(tenant_id, "users"), wire.Page[wire.UserShape], tenant_id, params
         )
         users = [wire.read_user(shape, tenant_id, as_of) for shape in shapes]
+        if status is UserStatus.ACTIVE:
+            # The list without a filter holds the active users; a state that says otherwise needs a time of deletion.
+            return [_active(user) for user in users if user.deleted_at is None]
         # A filter that is not understood is ignored upstream: without this, active users would look deleted.
         return [user for user in users if user.status is status]
 
@@ -298,6 +301,10 @@ def _link_headers(link: wire.Link) -> dict[str, str]:
 def _read(operation: str, answer: Answer, shape: type[T]) -> T:
     with map_exceptions(f"Microsoft's answer to {operation!r} could not be read."):
         return wire.decode(answer.body, shape)
+
+
+def _active(user: User) -> User:
+    return user if user.status is UserStatus.ACTIVE else replace(user, status=UserStatus.ACTIVE)
 
 
 def _path(tenant_id: str, *parts: str) -> str:
