@@ -198,9 +198,15 @@ class Documents:
             self._remembered.popitem(last=False)
 
 
+PARTS_LATER = "Answers come whole: @defer and @stream are not offered. Send several smaller queries instead."
+_NOT_OFFERED = frozenset(f"Unknown directive '@{name}'." for name in ("defer", "stream"))
+
+
 def _in_our_words(error: GraphQLError) -> GraphQLError:
     """The error as callers see it. What broke while a literal was looked at is the literal's fault, not ours:
     Python itself refuses to read a number of 6,000 digits."""
+    if error.message in _NOT_OFFERED:
+        return GraphQLError(PARTS_LATER, error.nodes, extensions={"code": "BAD_REQUEST"})
     told = answer_of(GraphQLError(error.message, error.nodes))
     return GraphQLError(told.message, error.nodes, extensions={"code": "VALIDATION_FAILED"})
 

@@ -50,14 +50,14 @@ class Answers(Generic[T]):
 
 async def tenants_of_scope(info: Info, scope: TenantScope | None) -> list[Tenant]:
     """The tenants that a scope names; every one of the viewer's where it names none."""
-    tenants = await tenants_in_scope(info)
     if scope is None or scope.ids is None:
         if scope is not None and scope.all is not None and not scope.all.value:
             raise BadInput("scope.all: give true, or name the tenants with ids.")
-        return tenants
+        return await tenants_in_scope(info)
     ids = scope.ids.value
     if len(ids) > MOST_IDS:
         raise BadInput(f"scope.ids: at most {MOST_IDS} tenants can be named; ask for all instead.")
+    tenants = await tenants_in_scope(info)
     by_id = {tenant.id: tenant for tenant in tenants}
     for index, id in enumerate(ids):
         decoded = decode_id(id)
