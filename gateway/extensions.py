@@ -32,6 +32,7 @@ class Figures(SchemaExtension):
                 "calls": use.calls,
                 "cacheHits": use.cache_hits,
                 "cacheMisses": use.cache_misses,
+                "stale": len(use.stale),
                 "waitedMs": round(use.waited_seconds * 1000),
                 "throttledSeconds": round(use.throttled_seconds),
             },

@@ -21,7 +21,7 @@ from schema.enums import OrderDirection, UserOrderField, UserStatus
 from schema.inputs import UserBy, UserFilter, UserOrder
 from services.authorization import Permission
 from services.errors import NotFound, TenantNotFound, UpstreamError
-from services.lookups import ACTIVE_USERS, DELETED_USERS
+from services.lookups import ACTIVE_USERS, DELETED_USERS, LICENSES, ROLE_MEMBERS, ROLES, USER_ROLES
 from services.models import DirectoryRole, Tenant, TenantRef, User, UserRef
 from services.user_actions import Deletion, UserAction, actions_on, deletion_of, is_shown
 
@@ -80,10 +80,16 @@ def user_window(info: Info, order: UserOrder, first: int | None, after: str | No
     return read_window(_order(order), first, after, info.context.max_page_size)
 
 
+_DECIDING = frozenset(
+    lookup.kind for lookup in (ACTIVE_USERS, DELETED_USERS, LICENSES, USER_ROLES, ROLES, ROLE_MEMBERS)
+)
+"""Look-ups that decide who is on a page: the lists of people, and what filters look at."""
+
+
 def covering_one(info: Info, tenant_id: str, users: Sequence[User]) -> Coverage:
     """The coverage of an answer that speaks of one tenant, all of whose users were read."""
     stale = info.context.upstream_use.stale
-    is_stale = any((lookup.kind, tenant_id) in stale for lookup in (ACTIVE_USERS, DELETED_USERS))
+    is_stale = any(kind in _DECIDING and getattr(key, "tenant_id", key) == tenant_id for kind, key in stale)
     return Coverage(1, 1, int(is_stale), [], min((user.as_of for user in users), default=None))
 
 

@@ -197,6 +197,7 @@ async def test_hits_and_misses_are_told(gateway):
         "calls": 2,
         "cacheHits": 0,
         "cacheMisses": 2,
+        "stale": 0,
         "waitedMs": 0,
         "throttledSeconds": 0,
     }
@@ -204,6 +205,7 @@ async def test_hits_and_misses_are_told(gateway):
         "calls": 0,
         "cacheHits": 2,
         "cacheMisses": 0,
+        "stale": 0,
         "waitedMs": 0,
         "throttledSeconds": 0,
     }

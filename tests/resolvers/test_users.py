@@ -10,6 +10,7 @@ from resolvers.context import Info
 from resolvers.users import covering_one
 from sandbox.faults import read_rules
 from sandbox.people import person, stable_id
+from services.models import UserRef
 from services.upstream_use import UpstreamUse
 from tests.gateway_client import CONTOSO
 
@@ -138,7 +139,11 @@ async def test_coverage_tells_the_oldest_data(gateway):
         (set(), 0),
         ({("active-users", CONTOSO)}, 1),
         ({("deleted-users", CONTOSO)}, 1),
+        ({("licenses", UserRef(CONTOSO, "u"))}, 1),
+        ({("user-roles", UserRef(CONTOSO, "u"))}, 1),
         ({("active-users", ADVENTURE)}, 0),
+        ({("licenses", UserRef(ADVENTURE, "u"))}, 0),
+        ({("customer", CONTOSO)}, 0),
     ],
 )
 def test_coverage_tells_of_a_list_that_an_older_copy_stands_in_for(stale, told):
