@@ -18,7 +18,7 @@ from services.changes import privileged_problems, problem_of
 from services.deadlines import seconds_left
 from services.directory import require_active_user
 from services.errors import NotFound, UpstreamError
-from services.idempotency import IdempotencyStore, key_scope
+from services.idempotency import IdempotencyStore, key_scope, request_id_for
 from services.jobs import MOST_USERS, Job, JobOrder, JobStore, JobUser, TooManyJobs
 from services.license_plans import LicenseEdit, invalid_edit, planned
 from services.locks import Locks, sku_lock
@@ -134,7 +134,7 @@ class BulkLicenseService:
             if blockers or unsearched:
                 raise Refusal(*unsearched, *blockers)
         order = JobOrder(
-            job_id=str(uuid4()),
+            job_id=await self._new_id(key),
             caller=request.caller,
             edit=request.edit,
             tenant_ids=tuple(dict.fromkeys(one.user.ref.tenant_id for one in found)),
@@ -145,6 +145,11 @@ class BulkLicenseService:
         self.wake()
         outcome = await self._given_again(claimed.job_id, same=claimed.same)
         return replace(outcome, user_errors=(*outcome.user_errors, *unsearched))
+
+    async def _new_id(self, key: str | None) -> str:
+        """An id that follows from the key, unless an older job of that key, which is forgotten sooner, has it."""
+        job_id = request_id_for(key, "job") if key is not None else str(uuid4())
+        return job_id if await self.jobs.find(job_id) is None else str(uuid4())
 
     def _key_of(self, request: BulkRequest) -> tuple[str | None, str]:
         if request.idempotency_key is None or request.dry_run:
