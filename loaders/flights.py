@@ -17,8 +17,10 @@ from services.errors import AccessMissing, NotFound, TenantNotFound, Timeout, Up
 from services.generations import Generation
 from services.lookups import K, Lookup, V
 
-WAIT_FOR_REPLICA_SECONDS: Final = 0.5
+LOOKS: Final = 10
 LOOK_AGAIN_SECONDS: Final = 0.05
+"""How often, and how long after one another, is looked for what another replica fetches: half a second. Looks are
+counted, not seconds: a process that is too busy to look has not waited for the other."""
 
 Fetch = Callable[[Sequence[K]], Awaitable[Sequence[V | Exception]]]
 _Name = tuple[str, object, Generation]
@@ -121,18 +123,21 @@ class Flights:
     ) -> None:
         """Fetches what no other replica fetches; looks for the rest for half a second, then fetches it, too."""
         mine = await self._cache.claim(lookup, {key: flight.generation for key, flight in flights.items()})
+        given_up = {key: flights[key].generation for key in mine if flights[key].answer.done()}
+        await self._cache.release(lookup, given_up)
         self._fly(lookup, {key: flights[key] for key in flights if key in mine}, fetch, one_by_one=one_by_one)
-        until = time.monotonic() + WAIT_FOR_REPLICA_SECONDS
         left = [key for key in flights if key not in mine]
-        while left and time.monotonic() < until:
+        for look in range(LOOKS + 1 if left else 0):
+            if look:
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
             for key, one in zip(left, await self._cache.look_up(lookup, left), strict=True):
                 kept = one.kept
                 if kept and self._cache.clock() < kept.fresh_until and not flights[key].answer.done():
                     self._end(flights[key])
                     flights[key].answer.set_result(error_of(kept.absent) if kept.absent else kept.value)
             left = [key for key in left if not flights[key].answer.done()]
-            if left:
-                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            if not left:
+                break
         self._fly(lookup, {key: flights[key] for key in left}, fetch, one_by_one=one_by_one)
 
     def _land(self, lookup: Lookup[K, V], key: K, flight: Flight, answer: object) -> None:

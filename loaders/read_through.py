@@ -136,7 +136,8 @@ class Reader:
         async def fetch_one(one: Sequence[K]) -> list[V | Exception]:
             return [await fetch(one[0])]
 
-        return await self._reads.read_many(lookup, keys, fetch_one, self._max_age_seconds, one_by_one=True)
+        max_age_seconds = None if lookup.settled else self._max_age_seconds
+        return await self._reads.read_many(lookup, keys, fetch_one, max_age_seconds, one_by_one=True)
 
 
 async def fetch_each(keys: Sequence[K], fetch: Callable[[K], Awaitable[V]]) -> list[V | Exception]:

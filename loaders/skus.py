@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
-from loaders.read_through import Loader, Reader, fetch_each, read_through
+from loaders.joined import Joined
+from loaders.read_through import Loader, Reader, read_through
 from services.errors import AccessMissing
 from services.lookups import CATALOG_SKU, PROVISIONED_SKU, SUBSCRIBED_SKUS, SUBSCRIPTIONS
 from services.models import MicrosoftSubscription, OfferRef, SubscribedSku, SubscriptionRef
@@ -73,19 +74,47 @@ def subscriptions_by_sku(
     subscription is given with the `sku_id` that was found.
     """
 
-    async def join(tenant_id: str) -> SubscriptionsBySku:
-        licensed = [one for one in await subscriptions.load(tenant_id) if one.gives_licenses]
-        sku_ids = await provisioned_sku.load_many([one.ref for one in licensed])
-        unknown = [one for one, sku_id in zip(licensed, sku_ids, strict=True) if sku_id is None]
-        offers = [OfferRef(tenant_id, one.offer_id) for one in unknown]
-        by_offer = dict(zip(offers, await catalog_sku.load_many(offers), strict=True))
-        joined: dict[str | None, list[MicrosoftSubscription]] = defaultdict(list)
-        for one, provisioned in zip(licensed, sku_ids, strict=True):
-            sku_id = provisioned or by_offer[OfferRef(tenant_id, one.offer_id)]
-            joined[sku_id].append(replace(one, sku_id=sku_id))
-        return joined
-
     async def batch(tenant_ids: list[str]) -> list[SubscriptionsBySku | Exception]:
-        return await fetch_each(tenant_ids, join)
+        lists = await subscriptions.many(tenant_ids)
+        new = [one for one in lists if not isinstance(one, Exception) and _JOINED.find(one) is None]
+        licensed = [one for listed in new for one in listed if one.gives_licenses]
+        found = dict(zip([one.ref for one in licensed], await _sku_ids(licensed), strict=True))
+        return [one if isinstance(one, Exception) else _JOINED.find(one) or _join(one, found) for one in lists]
+
+    async def _sku_ids(licensed: list[MicrosoftSubscription]) -> list[str | Exception | None]:
+        provisioned = await provisioned_sku.many([one.ref for one in licensed])
+        unknown = [one for one, sku_id in zip(licensed, provisioned, strict=True) if sku_id is None]
+        offers = [OfferRef(one.tenant_id, one.offer_id) for one in unknown]
+        by_offer = dict(zip(offers, await catalog_sku.many(offers), strict=True))
+        return [
+            by_offer[OfferRef(one.tenant_id, one.offer_id)] if sku_id is None else sku_id
+            for one, sku_id in zip(licensed, provisioned, strict=True)
+        ]
 
     return Loader(batch)
+
+
+_JOINED: Joined[SubscriptionsBySku] = Joined(most=2_048)
+"""By the cached list of a tenant's subscriptions, once every one of them is tied: that changes no more."""
+
+
+def _join(
+    listed: list[MicrosoftSubscription], found: Mapping[SubscriptionRef, str | Exception | None]
+) -> SubscriptionsBySku | Exception:
+    """Ties the subscriptions of one tenant; a look-up that failed fails the tenant, since its product is not known."""
+    joined: dict[str | None, list[MicrosoftSubscription]] = defaultdict(list)
+    for one in sorted(
+        listed, key=lambda one: ((one.friendly_name or one.offer_name or "").casefold(), one.microsoft_id)
+    ):
+        if one.gives_licenses:
+            sku_id = found[one.ref]
+            if isinstance(sku_id, Exception):
+                return sku_id
+            joined[sku_id].append(replace(one, sku_id=sku_id))
+    if None not in joined:
+        _JOINED.keep(listed, joined)
+    return joined
+
+
+def _by_name(one: MicrosoftSubscription) -> tuple[str, str]:
+    return (one.friendly_name or one.offer_name or "").casefold(), one.microsoft_id

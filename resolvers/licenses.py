@@ -9,8 +9,8 @@ from typing import Any
 import strawberry
 
 from execution.many import for_many
+from loaders.joined import Joined
 from resolvers.context import Info
-from resolvers.joined import Joined
 from resolvers.ordering import folded
 from resolvers.users import is_guarded
 from schema.enums import UserStatus

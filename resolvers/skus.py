@@ -7,6 +7,8 @@ from typing import Any
 
 import strawberry
 
+from execution.many import for_many
+from loaders.joined import Joined
 from resolvers.context import Info
 from resolvers.ordering import folded
 from resolvers.paging import DEFAULT_PAGE_SIZE
@@ -21,11 +23,29 @@ LICENSE_TYPES = (ProductType.CLOUD_SERVICES, ProductType.DYNAMICS)
 """The product types whose subscriptions give licenses to people."""
 
 
+_LISTED: Joined[list[SubscribedSku]] = Joined(most=2_048)
+"""By the cached list of a tenant's products: what the default filter leaves of it, in order."""
+
+
+async def _many_tenants_skus(
+    tenants: Sequence[Any], info: Info, filter: SkuFilter | None = None
+) -> list[list[SubscribedSku] | Exception]:
+    lists = await info.context.loaders.subscribed_skus_by_tenant.many([tenant.microsoft_id for tenant in tenants])
+    return [skus if isinstance(skus, Exception) else _listed(skus, filter) for skus in lists]
+
+
+@for_many(_many_tenants_skus)
 async def resolve_tenant_subscribed_skus(
     root: strawberry.Parent[Any], info: Info, filter: SkuFilter | None = None
 ) -> list[SubscribedSku]:
     skus = await info.context.loaders.subscribed_skus_by_tenant.load(root.microsoft_id)
-    return listed_skus(skus, filter or SkuFilter())
+    return _listed(skus, filter)
+
+
+def _listed(skus: list[SubscribedSku], filter: SkuFilter | None) -> list[SubscribedSku]:
+    if filter is not None:
+        return listed_skus(skus, filter)
+    return _LISTED.get(skus, None, lambda: listed_skus(skus, SkuFilter()))
 
 
 def listed_skus(skus: Sequence[SubscribedSku], wanted: SkuFilter) -> list[SubscribedSku]:
@@ -40,10 +60,24 @@ def is_listed(sku: SubscribedSku, wanted: SkuFilter) -> bool:
     return sku.product_type in types and _matches(sku, wanted)
 
 
+async def _many_skus_subscriptions(
+    skus: Sequence[SubscribedSku], info: Info
+) -> list[list[MicrosoftSubscription] | Exception]:
+    tenant_ids = list(dict.fromkeys(sku.tenant_id for sku in skus))
+    joined = dict(zip(tenant_ids, await info.context.loaders.subscriptions_by_sku.many(tenant_ids), strict=True))
+    return [
+        by_sku if isinstance(by_sku := joined[sku.tenant_id], Exception) else by_sku.get(sku.sku_id, _NONE)
+        for sku in skus
+    ]
+
+
+@for_many(_many_skus_subscriptions)
 async def resolve_sku_subscriptions(root: strawberry.Parent[Any], info: Info) -> list[MicrosoftSubscription]:
     by_sku = await info.context.loaders.subscriptions_by_sku.load(root.tenant_id)
-    found = by_sku.get(root.sku_id, [])
-    return sorted(found, key=lambda one: (folded(one.friendly_name or one.offer_name or ""), one.microsoft_id))
+    return by_sku.get(root.sku_id, _NONE)
+
+
+_NONE: list[MicrosoftSubscription] = []
 
 
 async def resolve_sku_holders(

@@ -65,6 +65,8 @@ class Lookup(Generic[_K_contra, _V_co]):
     stand_in_seconds: int = 0
     absent_seconds: int = 0
     """How long it is kept that there is nothing (None as the value); 0: that is never kept."""
+    settled: bool = False
+    """A found value never changes: no request asks past it, whatever age it allows."""
     volatile: Volatile | None = None
     """Which changes make it out of date."""
 
@@ -164,10 +166,10 @@ SUBSCRIPTIONS: Lookup[str, list[MicrosoftSubscription]] = Lookup(
     "subscriptions", list[MicrosoftSubscription], 300, _itself, _nothing, 10 * MINUTE, DAY
 )
 PROVISIONED_SKU: Lookup[SubscriptionRef, str | None] = Lookup(
-    "provisioned-sku", _SKU_ID, DAY, _tenant, _subscription, stand_in_seconds=DAY, absent_seconds=300
+    "provisioned-sku", _SKU_ID, 7 * DAY, _tenant, _subscription, stand_in_seconds=7 * DAY, absent_seconds=300, settled=True
 )
 CATALOG_SKU: Lookup[OfferKey, str | None] = Lookup(
-    "catalog-sku", _SKU_ID, DAY, _partner, _offer, stand_in_seconds=DAY, absent_seconds=300
+    "catalog-sku", _SKU_ID, 7 * DAY, _partner, _offer, stand_in_seconds=7 * DAY, absent_seconds=300, settled=True
 )
 ROLES: Lookup[str, list[DirectoryRole]] = Lookup(
     "roles", list[DirectoryRole], HOUR, _itself, _nothing, renew_seconds=DAY, stand_in_seconds=7 * DAY
