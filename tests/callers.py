@@ -24,6 +24,7 @@ def bearer(
     *,
     reseller_id: str | None = None,
     tenant_ids: list[str] | None = None,
+    subject: str | None = None,
 ) -> str:
     """The value of an `Authorization` header for a caller of this kind."""
     now = int(time.time())
@@ -32,7 +33,7 @@ def bearer(
         "aud": AUDIENCE,
         "iat": now,
         "exp": now + 3600,
-        "sub": f"test {kind}",
+        "sub": subject or f"test {kind}",
         "name": f"Test {kind}",
         "kind": kind,
         "permissions": list(permissions),
