@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import strawberry
 
+from execution.many import for_many
+from loaders.joined import Joined
 from resolvers.context import Info
 from resolvers.coverage import Coverage as Coverage
 from resolvers.ordering import folded
@@ -33,6 +35,38 @@ class UserPage(Page[User]):
     coverage: Coverage
 
 
+class _InOrder(NamedTuple):
+    """All active users of a tenant by display name, and when the oldest was read."""
+
+    users: list[User]
+    oldest_as_of: datetime | None
+
+
+_IN_ORDER: Joined[_InOrder] = Joined(most=512)
+"""By the cached list of a tenant's active users: neither the caller nor the clock has a say in it."""
+
+
+async def _many_tenants_users(
+    tenants: Sequence[Any],
+    info: Info,
+    first: int | None = DEFAULT_PAGE_SIZE,
+    after: str | None = None,
+    filter: UserFilter | None = None,
+    order_by: UserOrder | None = None,
+) -> list[Any]:
+    if after is not None or not _asks_for_active_by_name(filter, order_by):
+        each = (resolve_tenant_users(tenant, info, first, after, filter, order_by) for tenant in tenants)
+        return await asyncio.gather(*each, return_exceptions=True)
+    window = user_window(info, UserOrder(), first, None)
+    tenant_ids = [tenant.microsoft_id for tenant in tenants]
+    lists = await info.context.loaders.active_users_by_tenant.many(tenant_ids)
+    return [
+        users if isinstance(users, Exception) else _first_page(info, tenant_id, users, window)
+        for tenant_id, users in zip(tenant_ids, lists, strict=True)
+    ]
+
+
+@for_many(_many_tenants_users)
 async def resolve_tenant_users(
     root: strawberry.Parent[Any],
     info: Info,
@@ -42,11 +76,39 @@ async def resolve_tenant_users(
     order_by: UserOrder | None = None,
 ) -> UserPage:
     window = user_window(info, order_by or UserOrder(), first, after)
+    if after is None and _asks_for_active_by_name(filter, order_by):
+        active = await info.context.loaders.active_users_by_tenant.load(root.microsoft_id)
+        return _first_page(info, root.microsoft_id, active, window)
     wanted = filter or UserFilter()
     check_filter(wanted)
     users = await shown_users(info, root.microsoft_id, statuses_wanted(wanted))
     matching = await filtered(info, root.microsoft_id, users, wanted)
     return user_page(matching, window, covering_one(info, root.microsoft_id, users))
+
+
+def _asks_for_active_by_name(filter: UserFilter | None, order_by: UserOrder | None) -> bool:
+    return filter == _ACTIVE_ONLY and (order_by is None or order_by == UserOrder())
+
+
+_ACTIVE_ONLY = UserFilter(status=[UserStatus.ACTIVE])
+
+
+def _first_page(info: Info, tenant_id: str, active: list[User], window: Window[User]) -> UserPage:
+    """The first page of a tenant's active users by name, from the order that is kept."""
+
+    def in_order() -> _InOrder:
+        page = paginate(active, Window(window.order, len(active), None))
+        return _InOrder(page.nodes, min((user.as_of for user in active), default=None))
+
+    users, oldest = _IN_ORDER.get(active, None, in_order)
+    return UserPage(
+        nodes=users[: window.size],
+        order=window.order,
+        total_count=len(users),
+        has_next_page=window.size < len(users),
+        has_previous_page=False,
+        coverage=Coverage(1, 1, int(_is_stale(info, tenant_id)), [], oldest),
+    )
 
 
 async def shown_users(info: Info, tenant_id: str, statuses: set[UserStatus]) -> list[User]:
@@ -88,9 +150,12 @@ _DECIDING = frozenset(
 
 def covering_one(info: Info, tenant_id: str, users: Sequence[User]) -> Coverage:
     """The coverage of an answer that speaks of one tenant, all of whose users were read."""
+    return Coverage(1, 1, int(_is_stale(info, tenant_id)), [], min((user.as_of for user in users), default=None))
+
+
+def _is_stale(info: Info, tenant_id: str) -> bool:
     stale = info.context.upstream_use.stale
-    is_stale = any(kind in _DECIDING and getattr(key, "tenant_id", key) == tenant_id for kind, key in stale)
-    return Coverage(1, 1, int(is_stale), [], min((user.as_of for user in users), default=None))
+    return any(kind in _DECIDING and getattr(key, "tenant_id", key) == tenant_id for kind, key in stale)
 
 
 def user_page(users: Sequence[User], window: Window[User], coverage: Coverage) -> UserPage:
