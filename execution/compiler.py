@@ -20,6 +20,7 @@ from graphql import (
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLSchema,
+    get_named_type,
     is_leaf_type,
     is_list_type,
     is_non_null_type,
@@ -28,46 +29,39 @@ from graphql import (
 
 from execution.fields import attribute_of, batch_for
 from execution.leaves import Refused, checked, is_no_value, shortcut
-from execution.plans import Build, Plan, Step, Structure
+from execution.plans import Build, Plan, Selected, Step, Structure
 
 
 def compile_plan(schema: GraphQLSchema, kind: GraphQLObjectType, structure: Structure, *, nullable: bool) -> Plan:
     """The plan of a selection on objects of a type; `nullable` says whether null may stand among them."""
     writer = _Writer(schema)
     item = writer.new()
-    fields: list[str] = []
-    steps: list[Step] = []
-    for response, name, below in structure:
-        written = writer.field(kind, name, below, item)
-        fields.append(f"{response!r}: {written}")
-        if written is None:
-            steps.append(_step(schema, kind, response, name, below))
+    fields = [f"{each.response!r}: {writer.field(kind, each, item) if each.plain else None}" for each in structure]
+    steps = tuple(_step(schema, kind, each) for each in structure if not each.plain)
     known, admit = map(writer.keep, _admission(kind, nullable=nullable))
     answer = f"{{{', '.join(fields)}}} if type({item}) in {known} or {admit}({item}) else None"
-    return Plan(writer.function(item, answer), tuple(steps))
+    return Plan(writer.function(item, answer), steps)
 
 
-def _step(schema: GraphQLSchema, kind: GraphQLObjectType, response: str, name: str, below: Structure | None) -> Step:
-    field = schema.get_field(kind, name)
+def _step(schema: GraphQLSchema, kind: GraphQLObjectType, selected: Selected) -> Step:
+    field = schema.get_field(kind, selected.name)
     assert field is not None  # the structure was made of fields that are there
-    attribute, batch = attribute_of(field), batch_for(schema, field)
+    attribute, batch, below = attribute_of(field), batch_for(schema, field), selected.below
     inner, nullable = _unwrapped(field.type)
     is_list = is_list_type(inner)
     item_type: Any = inner.of_type if is_list_type(inner) else field.type
     item_kind, nullable_items = _unwrapped(item_type)
     build: Build | None = None
     plan: Plan | None = None
-    if attribute or batch:
+    if batch and (is_leaf_type(get_named_type(field.type)) if below is None else all(each.plain for each in below)):
         writer = _Writer(schema)
         value = writer.new()
-        written = writer.value(field.type, below, value)
-        if written is not None:
-            build = writer.function(value, written)
-        elif is_object_type(item_kind) and below is not None:
-            # Null in place of a single object is seen to before its fields are.
-            plan = compile_plan(schema, item_kind, below, nullable=is_list and nullable_items)
+        build = writer.function(value, writer.value(field.type, below, value))
+    elif (attribute or batch) and is_object_type(item_kind) and below is not None:
+        # Null in place of a single object is seen to before its fields are.
+        plan = compile_plan(schema, item_kind, below, nullable=is_list and nullable_items)
     return Step(
-        name=response,
+        name=selected.response,
         field=field,
         read=attrgetter(attribute) if attribute and plan else None,
         batch=batch,
@@ -109,16 +103,16 @@ class _Writer:
         build: Build = self._named.pop("build")
         return build
 
-    def field(self, kind: GraphQLObjectType, name: str, below: Structure | None, owner: str) -> str | None:
-        """An expression for a field of what the name `owner` stands for; None where it is more than plain values."""
-        if name == "__typename":
+    def field(self, kind: GraphQLObjectType, selected: Selected, owner: str) -> str:
+        """An expression for a plain field of what the name `owner` stands for."""
+        if selected.name == "__typename":
             return repr(kind.name)
-        field = self._schema.get_field(kind, name)
-        attribute = field and attribute_of(field)
-        return self.value(field.type, below, f"{owner}.{attribute}") if field and attribute else None
+        field = self._schema.get_field(kind, selected.name)
+        assert field is not None  # the structure was made of fields that are there
+        return self.value(field.type, selected.below, f"{owner}.{attribute_of(field)}")
 
-    def value(self, kind: GraphQLOutputType, below: Structure | None, read: str) -> str | None:
-        """An expression for a value of a type, which reads it once."""
+    def value(self, kind: GraphQLOutputType, below: Structure | None, read: str) -> str:
+        """An expression for a value of a type, which reads it once; all below is plain."""
         inner, nullable = _unwrapped(kind)
         got = self.new()
         bound = f"{got} := {read}"
@@ -126,24 +120,18 @@ class _Writer:
             item = self.new()
             each = self.value(inner.of_type, below, item)
             otherwise = f"None if {got} is None else refuse()" if nullable else "refuse()"
-            is_list = f"type({bound}) is list or type({got}) is tuple"
-            return each and f"([{each} for {item} in {got}] if {is_list} else {otherwise})"
-        if is_leaf_type(inner):
-            slow = self.keep(checked(inner))
-            otherwise = f"None if {got} is None else {slow}({got})" if nullable else f"{slow}({got})"
-            short = shortcut(inner, self.keep)
-            if short is None:
-                return f"(None if ({bound}) is None else {slow}({got}))" if nullable else f"{slow}({read})"
-            test, written = (part.format(got, got, got, read=bound) for part in short)
-            return f"({written} if {test} else {otherwise})"
-        if is_object_type(inner) and below is not None:
-            fields = [(response, self.field(inner, name, deeper, got)) for response, name, deeper in below]
-            if any(written is None for _, written in fields):
-                return None
+            return f"([{each} for {item} in {got}] if type({bound}) is list or type({got}) is tuple else {otherwise})"
+        if below is not None:
             known, admit = map(self.keep, _admission(inner, nullable=nullable))
-            answer = ", ".join(f"{response!r}: {written}" for response, written in fields)
+            answer = ", ".join(f"{each.response!r}: {self.field(inner, each, got)}" for each in below)
             return f"({{{answer}}} if type({bound}) in {known} or {admit}({got}) else None)"
-        return None
+        slow = self.keep(checked(inner))
+        otherwise = f"None if {got} is None else {slow}({got})" if nullable else f"{slow}({got})"
+        short = shortcut(inner, self.keep)
+        if short is None:
+            return f"(None if ({bound}) is None else {slow}({got}))" if nullable else f"{slow}({read})"
+        test, written = (part.format(got, got, got, read=bound) for part in short)
+        return f"({written} if {test} else {otherwise})"
 
 
 def _admission(kind: GraphQLObjectType, *, nullable: bool) -> tuple[set[type], Callable[[Any], bool]]:

@@ -15,7 +15,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 from typing import Any, ClassVar
 
-from graphql import GraphQLObjectType, GraphQLOutputType, GraphQLResolveInfo, is_non_null_type, is_object_type
+from graphql import (
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLResolveInfo,
+    is_leaf_type,
+    is_non_null_type,
+    is_object_type,
+)
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
@@ -23,7 +30,7 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from execution.compiler import compile_plan
 from execution.fields import attribute_of, batch_for
 from execution.levels import Level, Place
-from execution.plans import Counts, Plan, Plans, Structure
+from execution.plans import Counts, Plan, Plans, Selected, Structure
 
 MOST_FIELDS = 1_000
 """Of one selection with all that is below it: generated code has a bound, and graphql-core takes the rest."""
@@ -82,22 +89,27 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         return self.plans.get((kind, nullable, structure), make)
 
     def _structure(self, kind: GraphQLObjectType, details: FieldDetailsList, left: list[int]) -> Structure:
-        """All that generated code depends on. Arguments and variables are no part of it."""
-        parts = []
-        for response, below in self.collect_subfields(kind, details).grouped_field_set.items():
+        """What is selected on a type, with all below. Arguments and variables are no part of it."""
+        selected = []
+        for response, mentions in self.collect_subfields(kind, details).grouped_field_set.items():
             left[0] -= 1
             if left[0] < 0:
                 raise ValueError("more fields than are compiled")
-            name = below[0].node.name.value
+            name = mentions[0].node.name.value
             field = self.schema.get_field(kind, name)
             if field is None:
                 raise ValueError("a field that is not there")
             inner: Any = field.type
             while hasattr(inner, "of_type"):
                 inner = inner.of_type
-            deeper = is_object_type(inner) and (attribute_of(field) or batch_for(self.schema, field))
-            parts.append((response, name, self._structure(inner, below, left) if deeper else None))
-        return tuple(parts)
+            attribute = attribute_of(field)
+            below = None
+            if is_object_type(inner) and (attribute or batch_for(self.schema, field)):
+                below = self._structure(inner, mentions, left)
+            all_plain = all(each.plain for each in below) if below is not None else is_leaf_type(inner)
+            plain = name == "__typename" or (attribute is not None and all_plain)
+            selected.append(Selected(response, name, below, plain))
+        return tuple(selected)
 
     # Where graphql-core completes values
 

@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphql import GraphQLField, GraphQLObjectType, GraphQLOutputType
 
 from execution.many import Batch
 
-Structure = tuple[tuple[str, str, "Structure | None"], ...]
-"""A selection as graphql-core collected it: response name, field name, and the same of what is below. None below:
-nothing, or what is planned when it is reached."""
+
+class Selected(NamedTuple):
+    """A field of a selection, as graphql-core collected it."""
+
+    response: str
+    name: str
+    below: Structure | None
+    """What is selected below; None where nothing is, or where it is planned when it is reached."""
+    plain: bool
+    """Whether it and all below is read off objects by attribute."""
+
+
+Structure = tuple[Selected, ...]
+"""A selection: all that generated code depends on."""
 
 Build = Callable[[Sequence[Any]], list[Any]]
 """Turns values into answers, all of them, or raises: then graphql-core is asked, value by value."""
