@@ -11,12 +11,12 @@ from resolvers.ordering import folded
 from resolvers.scope import is_in_scope
 from resolvers.user_filters import check_filter, filtered, statuses_wanted
 from resolvers.users import shown_users
-from schema.change_inputs import BulkUsersMatchInput
+from schema.change_inputs import BulkUsersInput, BulkUsersMatchInput
 from schema.enums import TenantFailureCode, UserStatus
 from services.bulk_licenses import FoundUser
 from services.errors import BadInput
 from services.global_ids import decode_id
-from services.jobs import JobUser
+from services.jobs import MOST_USERS, JobUser
 from services.models import Tenant, User, UserRef
 from services.outcomes import Field, Problem, ProblemCode, Refusal
 
@@ -48,6 +48,15 @@ async def named_users(info: Info, ids: Sequence[str], most: int) -> list[FoundUs
     if absent:
         raise Refusal(*absent)
     return list(found.values())
+
+
+def tenants_named(users: BulkUsersInput) -> set[str]:
+    """The tenants that ids name, whoever reaches them."""
+    scope = users.matching.value.scope if users.matching is not None else None
+    tenant_ids = scope.ids.value if scope is not None and scope.ids is not None else []
+    ids = [*(users.ids.value if users.ids is not None else ()), *tenant_ids]
+    decoded = (decode_id(id) for id in ids[:MOST_USERS])
+    return {one.tenant_id for one in decoded if one is not None and one.kind in ("User", "Tenant")}
 
 
 def _ref(id: str) -> UserRef | None:

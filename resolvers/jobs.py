@@ -9,10 +9,10 @@ from typing import Any
 
 import strawberry
 
-from resolvers.bulk_users import matching_users, named_users
+from resolvers.bulk_users import matching_users, named_users, tenants_named
 from resolvers.context import Info
 from resolvers.license_changes import toggle
-from resolvers.outcomes import as_plain
+from resolvers.outcomes import as_plain, is_known_in_scope
 from resolvers.paging import DEFAULT_PAGE_SIZE, Edge, PageInfo, read_size
 from resolvers.scope import is_in_scope
 from resolvers.users import find_user
@@ -69,6 +69,10 @@ async def update_licenses_in_bulk(info: Info, input: UpdateLicensesInBulkInput) 
         request_id=info.context.request_id,
     )
     if problems := missing_permissions(caller, Permission.READ, Permission.WRITE_LICENSES):
+        if not request.dry_run:
+            named = tenants_named(input.users)
+            known = {tenant_id for tenant_id in named if is_known_in_scope(caller, tenant_id)}
+            await bulk.record_refusal(request, known, problems)
         return JobOutcome(user_errors=tuple(problems))
 
     async def find_users() -> tuple[list[FoundUser], list[Problem]]:

@@ -110,7 +110,7 @@ async def _run(info: Info, target: _Target, input: Any, tenant_id: str, user_id:
 
     async def admit(change: Change) -> None:
         if problems := target.problems(change.caller):
-            change.concerns_tenant = await _is_known_in_scope(change)
+            change.concerns_tenant = is_known_in_scope(change.caller, change.tenant_id)
             raise Refusal(*problems)
         if not await is_in_scope(info, change.tenant_id):
             change.concerns_tenant = False
@@ -129,11 +129,10 @@ async def _run(info: Info, target: _Target, input: Any, tenant_id: str, user_id:
     return await info.context.changes.runner.run(request, admit, confirmed)
 
 
-async def _is_known_in_scope(change: Change) -> bool:
+def is_known_in_scope(caller: Caller, tenant_id: str) -> bool:
     """Whether the tenant is the caller's, as far as that is known without asking Microsoft: a tenant's audit log
     has nothing of strangers."""
-    caller = change.caller
-    if caller.tenant_ids is not None and change.tenant_id not in caller.tenant_ids:
+    if caller.tenant_ids is not None and tenant_id not in caller.tenant_ids:
         return False
     if caller.kind is not ViewerKind.RESELLER:
         return caller.kind is ViewerKind.PARTNER or caller.tenant_ids is not None

@@ -54,6 +54,16 @@ async def ended(gateway: Gateway, id: str) -> dict[str, Any]:
             await asyncio.sleep(0.02)
 
 
+async def came_to(gateway: Gateway, id: str, done: int, state: str = "RUNNING") -> None:
+    """Returns when the job is in this state and so many of its users have ended."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            job = await found(gateway, id)
+            if job["state"] == state and job["done"] >= done:
+                return
+            await asyncio.sleep(0.01)
+
+
 def results_of(job: dict[str, Any]) -> list[dict[str, Any]]:
     return [edge["node"] for edge in job["results"]["edges"]]
 

@@ -108,7 +108,13 @@ def at_its_end(fleet: Fleet, id: str) -> Any:
     return until(lambda: (job := job_of(fleet, id))["state"] in ENDED and job)
 
 
-def held_now(fleet: Fleet, people: list[str]) -> dict[str, bool]:
+def microsoft_id(result: dict[str, Any]) -> str:
+    decoded = decode_id(result["user"]["id"])
+    assert decoded is not None
+    return decoded.microsoft_id
+
+
+def held_now(fleet: Fleet, people: list[str]) -> dict[str, list[str]]:
     """Which of these still hold the product, as the gateway reads it anew."""
     query = "query ($ids: [ID!]!) { nodes(ids: $ids) { ... on User { microsoftId licenses { sku { skuId } } } } }"
     found = {}
@@ -154,10 +160,10 @@ def test_killed_again_and_again_a_job_changes_every_user_once_and_says_what_beca
     job = at_its_end(fleet, id)
 
     results = [edge["node"] for edge in job["results"]["edges"]]
-    told = Counter(decode_id(one["user"]["id"]).microsoft_id for one in results)
+    told = Counter(microsoft_id(one) for one in results)
     assert told == dict.fromkeys(chosen, 1)
     assert (job["total"], job["done"]) == (USERS, USERS)
-    unknown = {decode_id(one["user"]["id"]).microsoft_id for one in results if one["userErrors"]}
+    unknown = {microsoft_id(one) for one in results if one["userErrors"]}
     applied = {call["request_id"] + call["path"]: call["path"] for call in fleet.writes() if call["status"] == 201}
     written = Counter(path.rsplit("/", 2)[1] for path in applied.values())
     assert all(count == 1 for count in written.values())  # a repeat with the same id is the same request
