@@ -17,6 +17,7 @@ from gateway.browsers import BrowserRules
 from gateway.config import Settings
 from gateway.disconnects import EndsWithItsCaller
 from gateway.endpoint import GraphQLEndpoint
+from gateway.export import ExportLimits, export_routes
 from gateway.extensions import EXTENSIONS, GatewaySchema
 from gateway.graphiql_page import load_examples, static_mount
 from gateway.lifecycle import Lifecycle, TakesLeave
@@ -70,9 +71,11 @@ def create_app(
         examples=load_examples(),
         trusted=load_trusted_documents(settings.trusted_documents),
     )
+    exports = ExportLimits(settings.export_timeout_seconds, settings.max_cost_calls)
     routes: list[BaseRoute] = [
         Route("/graphql", TakesTurns(EndsWithItsCaller(endpoint), turns)),
         WebSocketRoute("/graphql", endpoint),
+        *export_routes(endpoint, schema.running, exports, turns),
         Route("/health", health),
         Route("/ready", readiness_page(lifecycle, lambda: wired[0].dependencies if wired else None)),
         Route("/metrics", metrics_page(lambda: wired[0].sample())),

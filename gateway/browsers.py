@@ -23,7 +23,10 @@ _PREFLIGHT = {
     "Access-Control-Allow-Headers": "Authorization, Cache-Control, Content-Type, If-None-Match, X-Request-Id",
     "Access-Control-Max-Age": "600",
 }
-_EXPOSED = "ETag, Retry-After, WWW-Authenticate, X-Request-Id"
+_EXPOSED = (
+    "Content-Disposition, ETag, Retry-After, WWW-Authenticate, X-Coverage-Answered, X-Coverage-Asked, "
+    "X-Coverage-Failed, X-Coverage-Stale, X-Request-Id"
+)
 
 
 class BrowserRules:

@@ -115,6 +115,7 @@ class Settings:
     max_remembered_document_bytes: Annotated[int, values.whole_number(0, 1024**2)] = 8 * 1024
     query_timeout_seconds: Annotated[float, values.seconds(0.1, 600)] = 30.0
     mutation_timeout_seconds: Annotated[float, values.seconds(1, 600)] = 90.0
+    export_timeout_seconds: Annotated[float, values.seconds(0.1, 3600)] = 120.0
 
     max_body_bytes: Annotated[int, values.whole_number(1024, 64 * 1024**2)] = 1024**2
     max_json_depth: Annotated[int, values.whole_number(4, 256)] = 32

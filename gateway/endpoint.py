@@ -194,7 +194,7 @@ class GraphQLEndpoint(GraphQL[GatewayContext, None]):
             raise HttpRefused(HTTPStatus.BAD_REQUEST, str(refused), code=refused.code) from refused
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> GatewayContext:
-        return self.new_context(request.state.caller, request.state.request_id, _max_age_seconds(request.headers))
+        return self.new_context(request.state.caller, request.state.request_id, max_age_seconds(request.headers))
 
     def new_context(self, caller: Caller, request_id: str, max_age_seconds: float | None) -> GatewayContext:
         """The context of one operation."""
@@ -324,7 +324,7 @@ def _encode(data: object) -> bytes:
         return json.dumps(data, separators=(",", ":")).encode()
 
 
-def _max_age_seconds(headers: Headers) -> float | None:
+def max_age_seconds(headers: Headers) -> float | None:
     """How old an answer may be by the request's Cache-Control (RFC 9111): `no-cache`, `max-age=N`."""
     wanted = headers.get("cache-control", "").lower()
     if "no-cache" in wanted:

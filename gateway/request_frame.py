@@ -27,7 +27,10 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-_KNOWN_PATHS = frozenset({"/graphql", "/health", "/ready", "/metrics"})
+_KNOWN_PATHS = frozenset(
+    {"/graphql", "/health", "/ready", "/metrics"}
+    | {f"/export/{what}.{form}" for what in ("users", "portfolio") for form in ("csv", "jsonl")}
+)
 _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})
 
 

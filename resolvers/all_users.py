@@ -26,9 +26,9 @@ _MANY = 20_000
 
 @dataclass(frozen=True, slots=True)
 class FoundUsers:
-    """The users that a filter finds, unordered, and the tenants that were searched."""
+    """The users that a filter finds, unordered, by tenant; and which tenants were searched."""
 
-    users: list[User]
+    by_tenant: list[tuple[Tenant, list[User]]]
     coverage: Coverage
 
 
@@ -42,9 +42,10 @@ async def resolve_users(
 ) -> UserPage:
     window = user_window(info, order_by or UserOrder(), first, after)
     found = await find_users(info, scope, filter or UserFilter())
-    if len(found.users) < _MANY:
-        return user_page(found.users, window, found.coverage)
-    return await asyncio.to_thread(user_page, found.users, window, found.coverage)
+    users = [user for _, users in found.by_tenant for user in users]
+    if len(users) < _MANY:
+        return user_page(users, window, found.coverage)
+    return await asyncio.to_thread(user_page, users, window, found.coverage)
 
 
 async def find_users(info: Info, scope: TenantScope | None, wanted: UserFilter) -> FoundUsers:
@@ -55,7 +56,7 @@ async def find_users(info: Info, scope: TenantScope | None, wanted: UserFilter) 
     as_ofs = [users[0].as_of for _, lists in read.given for users in lists if users]
     answers = await _matching(info, read, wanted)
     coverage = coverage_of(info, answers, (ACTIVE_USERS, DELETED_USERS, ROLE_MEMBERS, LICENSES), as_ofs)
-    return FoundUsers([user for _, users in answers.given for user in users], coverage)
+    return FoundUsers(answers.given, coverage)
 
 
 async def _lists_of(info: Info, tenants: Sequence[Tenant], statuses: set[UserStatus]) -> Answers[list[list[User]]]:

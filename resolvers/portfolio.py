@@ -18,7 +18,7 @@ from resolvers.paging import DEFAULT_PAGE_SIZE, Order, Page, paginate, read_wind
 from resolvers.skus import is_listed
 from schema.inputs import SkuFilter, TenantScope
 from services.lookups import SUBSCRIBED_SKUS
-from services.models import ProductType, SubscribedSku
+from services.models import ProductType, SubscribedSku, Tenant
 
 _HIGHEST = 10**12
 """More units than any tenant holds: taken from it, the most available come first as text, too."""
@@ -50,20 +50,34 @@ class Portfolio:
     lines: list[PortfolioLine]
 
 
+@dataclass(frozen=True, slots=True)
+class FoundSkus:
+    """The products that a filter leaves, unordered, by tenant; and which tenants answered."""
+
+    by_tenant: list[tuple[Tenant, list[SubscribedSku]]]
+    coverage: Coverage
+
+
 async def resolve_portfolio(info: Info, scope: TenantScope | None = None, filter: SkuFilter | None = None) -> Portfolio:
-    wanted = filter or SkuFilter()
+    found = await find_skus(info, scope, filter or SkuFilter())
+    entries: dict[str, list[SubscribedSku]] = defaultdict(list)
+    for _, skus in found.by_tenant:
+        for sku in skus:
+            entries[sku.sku_id].append(sku)
+    lines = [_line(held) for held in entries.values()]
+    lines.sort(key=lambda line: (folded(line.product_name), line.sku_id))
+    return Portfolio(found.coverage, lines)
+
+
+async def find_skus(info: Info, scope: TenantScope | None, wanted: SkuFilter) -> FoundSkus:
+    """Every product in the scope that the filter leaves."""
     tenants = await tenants_of_scope(info, scope)
     held = await read_each(tenants, info.context.loaders.subscribed_skus_by_tenant)
     answers = answers_of(tenants, held)
-    entries: dict[str, list[SubscribedSku]] = defaultdict(list)
-    for _, skus in answers.given:
-        for sku in skus:
-            if is_listed(sku, wanted):
-                entries[sku.sku_id].append(sku)
-    lines = [_line(found) for found in entries.values()]
-    lines.sort(key=lambda line: (folded(line.product_name), line.sku_id))
     as_ofs = (skus[0].as_of for _, skus in answers.given if skus)
-    return Portfolio(coverage_of(info, answers, [SUBSCRIBED_SKUS], as_ofs), lines)
+    coverage = coverage_of(info, answers, [SUBSCRIBED_SKUS], as_ofs)
+    left = [(tenant, [sku for sku in skus if is_listed(sku, wanted)]) for tenant, skus in answers.given]
+    return FoundSkus(left, coverage)
 
 
 async def resolve_line_subscribed_skus(
