@@ -44,7 +44,7 @@ from gateway.media_types import GRAPHQL_RESPONSE, JSON, answer_type, names_html
 from gateway.overload import CallerTurns, caller_key
 from gateway.sockets import SocketHandler, Sockets
 from gateway.trusted_documents import NotTrusted, TrustedDocuments
-from loaders.registry import build_loaders
+from loaders.registry import Loaders
 from loaders.shared_reads import SharedReads
 from resolvers.context import ChangeServices, GatewayContext
 from services.authorization import Caller
@@ -201,7 +201,7 @@ class GraphQLEndpoint(GraphQL[GatewayContext, None]):
         wired = self.wired
         return GatewayContext(
             caller=caller,
-            loaders=build_loaders(wired.partner_center, wired.reads, max_age_seconds),
+            loaders=Loaders(wired.partner_center, wired.reads, max_age_seconds),
             now=wired.now,
             max_page_size=self._settings.max_page_size,
             request_id=request_id,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
 
 from loaders import licenses, skus, tenants, users
 from loaders.read_through import Loader, Reader
@@ -23,68 +24,101 @@ from services.models import (
 from services.partner_center.client import PartnerCenterClient
 
 
-@dataclass(frozen=True, slots=True)
 class Loaders:
-    """One loader a look-up, built per request: within a request every key is asked at most once."""
+    """One loader a look-up: within a request every key is asked at most once. Each is made when it is first needed.
 
-    all_tenants: Loader[str, list[Tenant]]
-    tenants_by_reseller: Loader[str, list[Tenant]]
-    tenants_by_domain: Loader[str, list[Tenant]]
-    customer_by_tenant: Loader[str, Customer]
-    tenant_at_hand: Loader[str, Tenant | None]
-    domains_by_tenant: Loader[str, list[str]]
-    active_users_by_tenant: Loader[str, list[User]]
-    deleted_users_by_tenant: Loader[str, list[User]]
-    user_by_ref: Loader[UserRef, User]
-    roles_by_tenant: Loader[str, list[DirectoryRole]]
-    members_by_role: Loader[RoleRef, list[str]]
-    roles_by_user: Loader[UserRef, list[DirectoryRole]]
-    licenses_by_user: Loader[UserRef, list[License]]
-    subscribed_skus_by_tenant: Loader[str, list[SubscribedSku]]
-    subscriptions_by_tenant: Loader[str, list[MicrosoftSubscription]]
-    provisioned_sku_by_subscription: Loader[SubscriptionRef, str | None]
-    catalog_sku_by_offer: Loader[OfferRef, str | None]
-    subscriptions_by_sku: Loader[str, skus.SubscriptionsBySku]
+    Make it inside the running loop. Nothing older than `max_age_seconds` is taken from the cache.
+    """
+
+    def __init__(
+        self, partner_center: PartnerCenterClient, reads: SharedReads, max_age_seconds: float | None = None
+    ) -> None:
+        self._partner_center = partner_center
+        self._reader = Reader(reads, max_age_seconds)
 
     def clear_all(self) -> None:
         """Forgets what this request has read: what follows a change reads anew."""
-        for one in fields(self):
-            getattr(self, one.name).clear_all()
+        for loader in self._made():
+            loader.clear_all()
 
     def stop(self) -> None:
         """Ends what is still asked, when the request has its answer or nobody waits for it."""
-        for one in fields(self):
-            getattr(self, one.name).stop()
+        for loader in self._made():
+            loader.stop()
 
+    def _made(self) -> list[Loader[Any, Any]]:
+        return [one for one in vars(self).values() if isinstance(one, Loader)]
 
-def build_loaders(
-    partner_center: PartnerCenterClient, reads: SharedReads, max_age_seconds: float | None = None
-) -> Loaders:
-    """Gives fresh loaders; call it inside the running loop. Nothing older than the age is taken from the cache."""
-    reader = Reader(reads, max_age_seconds)
-    deleted_users = users.deleted_users_by_tenant(partner_center, reader)
-    roles = users.roles_by_tenant(partner_center, reader)
-    members = users.members_by_role(partner_center, reader)
-    subscriptions = skus.subscriptions_by_tenant(partner_center, reader)
-    provisioned_sku = skus.provisioned_sku_by_subscription(partner_center, reader)
-    catalog_sku = skus.catalog_sku_by_offer(partner_center, reader)
-    return Loaders(
-        all_tenants=tenants.all_tenants(partner_center, reader),
-        tenants_by_reseller=tenants.tenants_by_reseller(partner_center, reader),
-        tenants_by_domain=tenants.tenants_by_domain(partner_center, reader),
-        customer_by_tenant=tenants.customer_by_tenant(partner_center, reader),
-        tenant_at_hand=tenants.tenant_at_hand(reader),
-        domains_by_tenant=tenants.domains_by_tenant(partner_center, reader),
-        active_users_by_tenant=users.active_users_by_tenant(partner_center, reader),
-        deleted_users_by_tenant=deleted_users,
-        user_by_ref=users.user_by_ref(partner_center, reader, deleted_users),
-        roles_by_tenant=roles,
-        members_by_role=members,
-        roles_by_user=users.roles_by_user(partner_center, reader, roles, members),
-        licenses_by_user=licenses.licenses_by_user(partner_center, reader),
-        subscribed_skus_by_tenant=skus.subscribed_skus_by_tenant(partner_center, reader),
-        subscriptions_by_tenant=subscriptions,
-        provisioned_sku_by_subscription=provisioned_sku,
-        catalog_sku_by_offer=catalog_sku,
-        subscriptions_by_sku=skus.subscriptions_by_sku(subscriptions, provisioned_sku, catalog_sku),
-    )
+    @cached_property
+    def all_tenants(self) -> Loader[str, list[Tenant]]:
+        return tenants.all_tenants(self._partner_center, self._reader)
+
+    @cached_property
+    def tenants_by_reseller(self) -> Loader[str, list[Tenant]]:
+        return tenants.tenants_by_reseller(self._partner_center, self._reader)
+
+    @cached_property
+    def tenants_by_domain(self) -> Loader[str, list[Tenant]]:
+        return tenants.tenants_by_domain(self._partner_center, self._reader)
+
+    @cached_property
+    def customer_by_tenant(self) -> Loader[str, Customer]:
+        return tenants.customer_by_tenant(self._partner_center, self._reader)
+
+    @cached_property
+    def tenant_at_hand(self) -> Loader[str, Tenant | None]:
+        return tenants.tenant_at_hand(self._reader)
+
+    @cached_property
+    def domains_by_tenant(self) -> Loader[str, list[str]]:
+        return tenants.domains_by_tenant(self._partner_center, self._reader)
+
+    @cached_property
+    def active_users_by_tenant(self) -> Loader[str, list[User]]:
+        return users.active_users_by_tenant(self._partner_center, self._reader)
+
+    @cached_property
+    def deleted_users_by_tenant(self) -> Loader[str, list[User]]:
+        return users.deleted_users_by_tenant(self._partner_center, self._reader)
+
+    @cached_property
+    def user_by_ref(self) -> Loader[UserRef, User]:
+        return users.user_by_ref(self._partner_center, self._reader, self.deleted_users_by_tenant)
+
+    @cached_property
+    def roles_by_tenant(self) -> Loader[str, list[DirectoryRole]]:
+        return users.roles_by_tenant(self._partner_center, self._reader)
+
+    @cached_property
+    def members_by_role(self) -> Loader[RoleRef, list[str]]:
+        return users.members_by_role(self._partner_center, self._reader)
+
+    @cached_property
+    def roles_by_user(self) -> Loader[UserRef, list[DirectoryRole]]:
+        return users.roles_by_user(self._partner_center, self._reader, self.roles_by_tenant, self.members_by_role)
+
+    @cached_property
+    def licenses_by_user(self) -> Loader[UserRef, list[License]]:
+        return licenses.licenses_by_user(self._partner_center, self._reader)
+
+    @cached_property
+    def subscribed_skus_by_tenant(self) -> Loader[str, list[SubscribedSku]]:
+        return skus.subscribed_skus_by_tenant(self._partner_center, self._reader)
+
+    @cached_property
+    def subscriptions_by_tenant(self) -> Loader[str, list[MicrosoftSubscription]]:
+        return skus.subscriptions_by_tenant(self._partner_center, self._reader)
+
+    @cached_property
+    def provisioned_sku_by_subscription(self) -> Loader[SubscriptionRef, str | None]:
+        return skus.provisioned_sku_by_subscription(self._partner_center, self._reader)
+
+    @cached_property
+    def catalog_sku_by_offer(self) -> Loader[OfferRef, str | None]:
+        return skus.catalog_sku_by_offer(self._partner_center, self._reader)
+
+    @cached_property
+    def subscriptions_by_sku(self) -> Loader[str, skus.SubscriptionsBySku]:
+        return skus.subscriptions_by_sku(
+            self.subscriptions_by_tenant, self.provisioned_sku_by_subscription, self.catalog_sku_by_offer
+        )
