@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 import strawberry
 from strawberry.extensions import SchemaExtension
 
-from execution.executor import MOST_FIELDS, compiled_execution
+from execution.executor import MOST_FIELDS, CompiledExecutor, compiled_execution
 from execution.many import for_many
+from schema.build import build_schema
 from tests.execution.demo import PersonModel, Query, TagModel
 
 ASKED: list[Any] = []
@@ -29,6 +31,19 @@ async def resolve_note(root: strawberry.Parent[Any], info: strawberry.Info, text
     return f"{text}{root.id}"
 
 
+async def slow_of(parents: Sequence[Any], info: strawberry.Info) -> list[Any]:
+    try:
+        await asyncio.sleep(60)
+    finally:
+        ASKED.append(("slow ended",))
+    raise AssertionError("nobody waits so long")
+
+
+@for_many(slow_of)
+async def resolve_slow(root: strawberry.Parent[Any]) -> str | None:
+    raise AssertionError("there are several parents")
+
+
 async def chapters_of(parents: Sequence[Any], info: strawberry.Info) -> list[Any]:
     return [[Book(id=f"{one.id}.{number}") for number in range(2)] for one in parents]
 
@@ -42,6 +57,7 @@ async def resolve_chapters(root: strawberry.Parent[Any], info: strawberry.Info) 
 class Book:
     id: str
     note: str | None = strawberry.field(resolver=resolve_note)
+    slow: str | None = strawberry.field(resolver=resolve_slow)
     strict_note: str = strawberry.field(resolver=resolve_note)
     chapters: list[Book] = strawberry.field(resolver=resolve_chapters)
 
@@ -198,9 +214,25 @@ async def test_a_failed_field_that_must_not_be_null_makes_what_holds_it_null(lib
     assert [error.path for error in strict.errors] == [["books", 1, "strictNote"]]
 
 
+async def test_who_gives_up_ends_what_a_level_waits_for(library, asked):
+    before = asyncio.all_tasks()
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await library.execute('{ books(ids: ["a", "b"]) { slow note chapters { slow } } }')
+
+    assert [kind for kind, *_ in asked if kind == "slow ended"] == ["slow ended"] * 2
+    assert asyncio.all_tasks() == before
+
+
 async def test_a_batch_that_gives_too_few_answers_gives_nobody_anything(people):
     """Else one parent would be told what belongs to another."""
     answer = await people.execute("{ some { tooFew { name } } }", root_value=[PersonModel(), PersonModel()])
 
     assert answer.data == {"some": [{"tooFew": None}, {"tooFew": None}]}
     assert {error.message for error in answer.errors} == {"A batch gave 1 answers for 2 parents."}
+
+
+def test_the_schema_is_built_without_compiled_execution_where_that_is_wanted():
+    assert issubclass(build_schema().execution_context_class, CompiledExecutor)
+    assert not issubclass(build_schema(fast_execution=False).execution_context_class, CompiledExecutor)
