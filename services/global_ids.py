@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from functools import lru_cache
 from typing import NamedTuple
 
 LONGEST_ID = 512
@@ -22,6 +23,7 @@ class GlobalId(NamedTuple):
     microsoft_id: str
 
 
+@lru_cache(maxsize=32_768)
 def encode_id(kind: str, tenant_id: str, microsoft_id: str = "") -> str:
     """Gives the global id as callers see it."""
     return urlsafe_b64encode(f"{kind}:{tenant_id}:{microsoft_id}".encode()).rstrip(b"=").decode()
