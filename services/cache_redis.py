@@ -31,7 +31,9 @@ from services.redis_guard import RedisGuard
 COMPRESSED_OVER_BYTES: Final = 1024 * 1024
 GENERATION_SECONDS: Final = 2 * 86_400
 """Longer than any value is kept; one that is lost is begun anew."""
-CLAIM_SECONDS: Final = 5
+CLAIM_SECONDS: Final = 4
+"""Shorter than anything is kept: a claim that was of use does not stand in the way of the next fetch, so it need not
+be given back, and who looked before the answer came finds it rather than asking again."""
 CLEAR_SECONDS: Final = 30.0
 DISTRUST_SECONDS: Final = 15.0
 """After Redis was away the other replicas take up to so long to say what they changed meanwhile."""
