@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from http import HTTPStatus
@@ -154,13 +154,11 @@ class GraphQLEndpoint(GraphQL[GatewayContext, None]):
         asked = await read_request(request, self.request_limits)
         request.state.media_type = media_type or JSON
         request.state.asked = GraphQLRequestData(
-            self.document_of(asked),
-            asked.variables,
-            asked.operation_name,
-            asked.extensions,
-            transport.protocol if transport else "http",
+            self.document_of(asked), asked.variables, asked.operation_name, asked.extensions, "http"
         )
-        if transport is not None:
+        # Clients name event streams beside JSON in every request; what has one answer is given as JSON then.
+        if transport is not None and (media_type is None or self._is_subscription(request.state.asked)):
+            request.state.asked = replace(request.state.asked, protocol=transport.protocol)
             self._begin_stream(request, caller)
         response: Response = await self.run(request)
         return self._cachable(request, response)

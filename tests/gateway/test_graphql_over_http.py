@@ -288,3 +288,23 @@ async def test_a_url_of_over_8_kib_is_414(gateway):  # noqa: F811
 
     assert (await gateway.http.get(fits)).status_code == 200
     assert (await gateway.http.get(fits + "x")).status_code == 414
+
+
+EVERYTHING = "application/graphql-response+json, application/graphql+json, application/json, text/event-stream"
+
+
+@pytest.mark.parametrize(
+    ("accept", "query", "expected"),
+    [
+        (EVERYTHING, "{ viewer { name } }", GRAPHQL_RESPONSE),
+        ("text/event-stream, application/json", "{ viewer { name } }", JSON),
+        ("text/event-stream, multipart/mixed", "{ viewer { name } }", "text/event-stream"),
+        (EVERYTHING, 'subscription { jobProgress(id: "x") { state } }', "text/event-stream"),
+        ("text/event-stream", 'subscription { jobProgress(id: "x") { state } }', "text/event-stream"),
+    ],
+)
+async def test_event_streams_are_for_subscriptions_and_for_who_takes_nothing_else(gateway, accept, query, expected):  # noqa: F811
+    """urql, for one, names event streams in every request and reads JSON for a query."""
+    answer = await post(gateway, {"query": query}, accept=accept)
+
+    assert (answer.status_code, media_type(answer).partition(";")[0]) == (200, expected)
