@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from resolvers.context import Info
 from resolvers.license_changes import toggle
 from resolvers.outcomes import as_plain, is_known_in_scope
 from resolvers.paging import DEFAULT_PAGE_SIZE, Edge, PageInfo, read_size
-from resolvers.scope import is_in_scope
+from resolvers.scope import reaches_every
 from resolvers.users import find_user
 from schema.change_inputs import CancelJobInput, UpdateLicensesInBulkInput
 from schema.enums import BulkErrorPolicy
@@ -110,13 +109,12 @@ async def find_job(info: Info, id: str) -> Job | None:
     if decoded is None or decoded.kind != "Job" or decoded.microsoft_id:
         return None
     job = await info.context.changes.jobs.find(decoded.tenant_id)
-    return job if job is not None and await _may_see(info, job) else None
-
-
-async def _may_see(info: Info, job: Job) -> bool:
+    reached = await reaches_every(info, job.tenant_ids if job is not None else ())
+    if job is None:
+        return None
     if not job.tenant_ids:  # about nobody, so nobody else's business
-        return job.owner == owner_of(info.context.caller)
-    return all(await asyncio.gather(*(is_in_scope(info, tenant_id) for tenant_id in job.tenant_ids)))
+        return job if job.owner == owner_of(info.context.caller) else None
+    return job if reached else None
 
 
 async def resolve_job_results(

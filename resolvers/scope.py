@@ -6,6 +6,7 @@ What is outside looks exactly like what does not exist: the same answer, and Par
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 from loaders.tenants import EVERY_TENANT
 from resolvers.context import Info
@@ -57,3 +58,13 @@ async def is_in_scope(info: Info, tenant_id: str) -> bool:
     if caller.kind is ViewerKind.DIRECT_CUSTOMER:
         return caller.tenant_ids is not None
     return any(tenant.microsoft_id == tenant_id for tenant in await tenants_in_scope(info))
+
+
+async def reaches_every(info: Info, tenant_ids: Collection[str]) -> bool:
+    """Whether the caller manages all of these tenants. It asks the same whichever they are, and if there are none: a
+    thing that belongs to others does not show in the figures of an answer."""
+    caller = info.context.caller
+    caller.require(Permission.READ)
+    if caller.kind is ViewerKind.RESELLER:
+        return {tenant.microsoft_id for tenant in await tenants_in_scope(info)}.issuperset(tenant_ids)
+    return all([await is_in_scope(info, tenant_id) for tenant_id in tenant_ids])

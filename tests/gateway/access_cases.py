@@ -66,7 +66,11 @@ TENANT_BY = """query ($by: TenantBy!) { tenant(by: $by) { id name domains roles 
   users { totalCount } auditLog { totalCount } } }"""
 FILTERED = f"query ($filter: UserFilter!) {{ users(filter: $filter, first: 3) {USERS} }}"
 BEHIND = "query ($tenant: UUID!, $after: String!) { tenant(by: {microsoftId: $tenant}) { %s } }"
-KINDS = ("Tenant", "User", "DirectoryRole", "SubscribedSku", "MicrosoftSubscription")
+KINDS = ("Tenant", "User", "DirectoryRole", "SubscribedSku", "MicrosoftSubscription", "Job")
+BULK = f"""mutation ($input: UpdateLicensesInBulkInput!) {{ updateLicensesInBulk(input: $input) {{ {ERRORS}
+  preview {{ userCount effects {{ change sku {{ id }} }} blockers {{ code message field }} }} }} }}"""
+CANCEL = f"mutation ($input: CancelJobInput!) {{ cancelJob(input: $input) {{ job {{ total }} {ERRORS} }} }}"
+PROGRESS = "subscription ($id: ID!) { jobProgress(id: $id) { state total results { nodes { user { id } } } } }"
 NAME_ORDER, USER_ORDER = "tenants NAME ASC", "users DISPLAY_NAME ASC"
 UNITS_ORDER = "subscribed SKUs by available units"
 
@@ -197,7 +201,7 @@ CASES = [
     Case(
         "Tenant.auditLog(after)",
         BEHIND % "auditLog(after: $after) { totalCount nodes { actor action changes } }",
-        lambda own, tried: {"tenant": own.tenant, "after": tried.audit_cursor},
+        lambda own, tried: {"tenant": own.tenant, "after": tried.place},
         tells=False,
     ),
     Case(
@@ -282,6 +286,64 @@ CASES = [
     ),
     *(_keyed(mutation) for mutation in ("updateUser", "deleteUser", "restoreUser")),
     _keyed("resetUserPassword", password={}),
+    Case(
+        "BulkUsersInput.ids",
+        BULK,
+        lambda own, tried: given(
+            users={"ids": [own.id("User"), tried.id("User")]}, remove=[own.sku], dryRun=tried is own
+        ),
+    ),
+    Case(
+        "BulkUsersInput.ids",
+        BULK,
+        lambda own, tried: given(users={"ids": [tried.id("User", tenant=own.tenant)]}, remove=[own.sku], dryRun=True),
+        "in the own tenant",
+    ),
+    Case(
+        "TenantScope.ids",
+        BULK,
+        lambda own, tried: given(
+            users={"matching": {"scope": {"ids": [tried.id("Tenant")]}, "filter": {"search": "alex"}}},
+            remove=[own.sku],
+            dryRun=tried is own,
+        ),
+        "of a change of many",
+    ),
+    Case(
+        "UpdateLicensesInBulkInput.remove",
+        BULK,
+        lambda own, tried: given(users={"ids": [own.id("User")]}, remove=[tried.sku], dryRun=True),
+    ),
+    Case(
+        "AssignLicenseInput.skuId",
+        BULK,
+        lambda own, tried: given(
+            users={"ids": [own.id("User")]},
+            assign=[{"skuId": tried.sku, "disabledServicePlanIds": [tried.plan]}],
+            dryRun=True,
+        ),
+        "of a change of many",
+    ),
+    Case(
+        "UpdateLicensesInBulkInput.idempotencyKey",
+        BULK,
+        lambda own, tried: given(
+            users={"ids": [tried.id("User")]},
+            remove=[own.sku],
+            idempotencyKey=tried.idempotency_key,
+            dryRun=tried is own,
+        ),
+        tells=False,
+    ),
+    Case("CancelJobInput.id", CANCEL, lambda own, tried: given(id=tried.id("Job"))),
+    Case(
+        "Job.results(after)",
+        "query ($id: ID!, $after: String!) { node(id: $id) { ... on Job { results(after: $after) "
+        "{ totalCount nodes { user { id } } } } } }",
+        lambda own, tried: {"id": own.id("Job"), "after": tried.place},
+        tells=False,
+    ),
+    Case("Subscription.jobProgress(id)", PROGRESS, lambda own, tried: {"id": tried.id("Job")}),
     Case(
         "UpdateUserInput.idempotencyKey",
         change("updateUser", "changedFields"),

@@ -7,7 +7,6 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
 
@@ -36,7 +35,8 @@ class Names:
     job: str
     idempotency_key: str
     version: str = "0" * 16
-    audit_cursor: str = "999999"
+    place: str = "999999"
+    """Far down in a log or in the results of a job."""
 
     def id(self, kind: str, *, tenant: str | None = None) -> str:
         """The global id of the thing of this kind, or the same thing of another tenant."""
@@ -119,7 +119,7 @@ def missing_like(names: Names) -> Names:
         job=guid("job"),
         idempotency_key="q" * len(names.idempotency_key),
         version="f" * len(names.version),
-        audit_cursor="999998",
+        place="999998",
     )
 
 
@@ -163,11 +163,3 @@ def _decoded(part: str) -> str | None:
     except ValueError:
         return None
     return plain if plain.isprintable() else None
-
-
-def without_chance(answer: dict[str, Any]) -> dict[str, Any]:
-    """The answer without what is another one each time: request id, waiting time and instants."""
-    extensions = {name: value for name, value in answer.get("extensions", {}).items() if name != "requestId"}
-    if "upstream" in extensions:
-        extensions["upstream"] = extensions["upstream"] | {"waitedMs": 0}
-    return answer | {"extensions": extensions}
