@@ -132,7 +132,8 @@ class JobRunner:
             await asyncio.wait(self._running)
 
     def _start(self, hold: Hold) -> None:
-        task = asyncio.create_task(self._run_job(hold), name=f"job {hold.order.job_id}")
+        with structlog.contextvars.bound_contextvars(job_id=hold.order.job_id):
+            task = asyncio.create_task(self._run_job(hold), name=f"job {hold.order.job_id}")
         self._running.add(task)
         task.add_done_callback(self._ended)
 
@@ -141,17 +142,16 @@ class JobRunner:
         self._wake.set()
 
     async def _run_job(self, hold: Hold) -> None:
-        job_id = hold.order.job_id
         ask_in_turn(owner_of(hold.order.caller), is_job=True)
         keeper = asyncio.create_task(self._keep(hold))
-        log.info("job_taken", job_id=job_id, users=len(hold.users), ended=len(hold.ended), deaths=hold.deaths)
+        log.info("job_taken", users=len(hold.users), ended=len(hold.ended), deaths=hold.deaths)
         try:
             state = await self._through(hold)
-            log.info("job_left", job_id=job_id, state=state.value if state else "handed back")
+            log.info("job_left", state=state.value if state else "handed back")
         except LeaseLost:
-            log.warning("job_lease_lost", job_id=job_id)
+            log.warning("job_lease_lost")
         except Exception:
-            log.exception("job_failed", job_id=job_id)
+            log.exception("job_failed")
             await self._give_up(hold)
         finally:
             keeper.cancel()
@@ -161,7 +161,7 @@ class JobRunner:
         try:
             await self._store.end(hold, JobState.FAILED)
         except (StoreUnavailable, LeaseLost):
-            log.warning("job_not_ended", job_id=hold.order.job_id)
+            log.warning("job_not_ended")
 
     async def _keep(self, hold: Hold) -> None:
         """Renews the lease. Whether it still is this process's is looked at before each write."""
@@ -227,7 +227,7 @@ class JobRunner:
                 raise
             except Exception:
                 defects += 1
-                log.exception("job_user_failed", job_id=hold.order.job_id, number=number, tries=defects)
+                log.exception("job_user_failed", number=number, tries=defects)
                 if defects >= TRIES:
                     failed = Outcome(user_errors=(_defect(was_started=number in hold.started),))
                     await self._record(hold, number, failed)
@@ -275,7 +275,7 @@ class JobRunner:
 
     async def _end_of_poison(self, hold: Hold) -> JobState:
         """A job that its holders die of is ended with what it has."""
-        log.error("job_is_poison", job_id=hold.order.job_id, deaths=hold.deaths)
+        log.error("job_is_poison", deaths=hold.deaths)
         for number in sorted(hold.started):
             await self._record(hold, number, Outcome(user_errors=(unknown_outcome(),)))
         await self._insist(hold, lambda: self._store.end(hold, JobState.FAILED))

@@ -14,6 +14,8 @@ from services.audit import AuditOutcome, new_record
 from services.authorization import DEMO_PARTNER
 from services.cache import connect_cache
 from services.idempotency import Done, New, Running, key_scope
+from services.jobs import JobOrder, JobResult, JobState, JobUser
+from services.license_plans import LicenseEdit
 from services.locks import sku_lock
 from services.models import UserRef
 from services.secret import Secret
@@ -50,6 +52,21 @@ async def use(stores: Stores, tenant_id: str) -> None:
 
     await stores.deletions.remember(UserRef(tenant_id, "u"), ["e3"])
     assert await stores.deletions.recall(UserRef(tenant_id, "u")) == ("e3",)
+
+    order = JobOrder(
+        job_id=tenant_id,
+        caller=DEMO_PARTNER,
+        edit=LicenseEdit([], ["e3"]),
+        tenant_ids=(tenant_id,),
+        total=1,
+        created_at=datetime.now(UTC),
+    )
+    await stores.jobs.submit(order, [JobUser(UserRef(tenant_id, "u"))], None, "")
+    [hold] = await stores.jobs.take(5)
+    assert await stores.jobs.renew(hold)
+    await stores.jobs.end_user(hold, JobResult(number=0, ref=UserRef(tenant_id, "u")))
+    await stores.jobs.end(hold, JobState.SUCCEEDED)
+    assert (await stores.jobs.results(tenant_id, False, 5, None)).total == 1
 
 
 @pytest.mark.parametrize("where", ["memory", "redis"])
