@@ -30,6 +30,7 @@ _ABOUT_NAMES = re.compile(
     r"|This anonymous |Anonymous |Subscription "
     r"|There can be only one (?:argument|variable|operation|fragment|directive)"
     r"|Variable '\$\w+' (?:is |of type |of required type )|Argument '[^']*' of type "
+    r"|OneOf Input Object '\w+' must |Value for member field '\w+' must |Variable '\$?\w+' must be non-nullable "
     r"|GraphQL introspection |Maximum introspection |Too many |Must provide "
 )
 """Rules that compare names and types, none of them with values. (Fields that conflict name no arguments.)"""
@@ -48,6 +49,8 @@ _EXPECTATIONS = (
 )
 _LEAF = re.compile(r"(?:Enum '(\w+)'|(\w+)) cannot represent ")
 _ENUM = re.compile(r"Value '.*' does not exist in '(\w+)' enum\.", re.DOTALL)
+_OF_VARIABLES = ("Variable ", "OneOf Input Object ", "Value for member field ")
+"""How messages about values begin that came in variables; what is wrong in a document is told in `documents`."""
 _TWICE = "An input field is given twice."
 _UNUSABLE = "A value cannot be used here."
 
@@ -64,7 +67,7 @@ def answer_of(error: GraphQLError) -> GraphQLError:
         return _with(error, f"Syntax Error: {known[1]}." if known else "Syntax Error.", {"code": "PARSE_FAILED"})
     if "code" in (error.extensions or {}):
         return error
-    of_input = error.path is not None or _WHERE.match(error.message) or error.message.startswith("Variable ")
+    of_input = error.path is not None or _WHERE.match(error.message) or error.message.startswith(_OF_VARIABLES)
     return _with(error, _cut(_harmless(error.message)), {"code": "BAD_INPUT" if of_input else "VALIDATION_FAILED"})
 
 

@@ -69,6 +69,7 @@ ASKED_BY_FIELD: Mapping[tuple[str, str], Asks] = {
     ("User", "licenses"): _LICENSES,
     ("User", "licenseOptions"): _LICENSES,
     ("Deletion", "forecast"): _SKUS,
+    ("LicenseEffect", "predicted"): _SKUS,
     ("SubscribedSku", "subscriptions"): Asks("subscriptions of a tenant", 1 + PLAIN_LIST_ITEMS, Per.TENANT),
     ("SubscribedSku", "holders"): _EVERYBODYS_LICENSES,
 }
