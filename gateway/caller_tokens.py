@@ -153,6 +153,8 @@ def _check_standard_claims(claims: dict[str, Any], rules: TokenRules, now: float
         raise TokenRefused("nonce")
     if "iat" in claims and claims["iat"] < now - OLDEST_SECONDS - LEEWAY_SECONDS:
         raise TokenRefused("older than a day")
+    if "iat" not in claims and claims["exp"] > now + OLDEST_SECONDS + LEEWAY_SECONDS:  # it could be of any age
+        raise TokenRefused("valid for more than a day, without iat")
 
 
 def _caller(claims: dict[str, Any], rules: TokenRules) -> Caller:
@@ -162,7 +164,8 @@ def _caller(claims: dict[str, Any], rules: TokenRules) -> Caller:
         raise KindUnknown
     viewer_kind = KINDS[kind]
     name = claims.get(names.name)
-    tenant_ids = _tenant_ids(claims.get(names.tenant_ids))
+    # Null is no list: taken for "not narrowed", it would open every tenant to whom it was to close them.
+    tenant_ids = _tenant_ids(claims[names.tenant_ids]) if names.tenant_ids in claims else None
     if tenant_ids is None and viewer_kind is ViewerKind.DIRECT_CUSTOMER:
         tenant_ids = frozenset()
     return Caller(
@@ -189,9 +192,7 @@ def _permissions(listed: object) -> frozenset[Permission]:
     return frozenset(each for each in Permission if each.value in listed)
 
 
-def _tenant_ids(listed: object) -> frozenset[str] | None:
-    if listed is None:
-        return None
+def _tenant_ids(listed: object) -> frozenset[str]:
     if not isinstance(listed, list) or len(listed) > MOST_TENANTS:
         raise TokenRefused("tenant_ids")
     if not all(isinstance(each, str) and _GUID.fullmatch(each) for each in listed):

@@ -6,6 +6,7 @@ import json
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -114,8 +115,10 @@ class Issuer:
         self.delay_seconds = 0.0
 
 
-@pytest.fixture
-def issuer() -> Iterator[Issuer]:
+@contextmanager
+def publishing() -> Iterator[Issuer]:
+    """An issuer that answers until the block ends."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             published.requests.append(self.path)
@@ -134,7 +137,15 @@ def issuer() -> Iterator[Issuer]:
     published = Issuer(server)
     thread = Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    yield published
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield published
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    with publishing() as published:
+        yield published
