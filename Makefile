@@ -10,6 +10,7 @@ NODE := $(shell command -v node)
 # What tests need that a machine may lack. REQUIRE_ALL=1 makes its absence an error.
 LACKING := $(if $(CHROMIUM),,browser) $(if $(NODE),,node)
 CHECKS := tests/gateway/audit/node_modules
+PORTAL := build/portal
 BIN := .venv/bin
 
 # The Python above is the one to use: uv is not to bring another.
@@ -27,14 +28,14 @@ run: .venv/ready gateway/graphiql/vendor ## serve the gateway with the Partner C
 	$(BIN)/gateway serve --sandbox
 
 # Extra arguments for pytest: make test ARGS='tests/services -k license'
-test: .venv/ready gateway/graphiql/vendor $(if $(NODE),$(CHECKS)) ## run the tests; those in a browser or with node where these are found
+test: .venv/ready gateway/graphiql/vendor $(if $(NODE),$(CHECKS) $(PORTAL)/dist) ## run the tests; those in a browser or with node where these are found
 ifneq ($(strip $(LACKING)),)
 ifdef REQUIRE_ALL
 	@echo "REQUIRE_ALL is set, but this machine lacks what these tests need: $(strip $(LACKING))." >&2; exit 1
 endif
 endif
 	$(if $(CHROMIUM),,@echo "No Chromium on the PATH: the browser tests are left out. They run once it is installed.")
-	$(if $(NODE),,@echo "No node on the PATH: the public checks of GraphQL over HTTP are left out. They run once it is installed.")
+	$(if $(NODE),,@echo "No node on the PATH: the public checks of GraphQL over HTTP and the portal are left out. They run once it is installed.")
 	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(LEAVE_OUT) $(ARGS)
 
 space := $() $()
@@ -85,7 +86,11 @@ schema: .venv/ready ## print the schema into schema.graphql
 
 graphiql: gateway/graphiql/vendor ## fetch GraphiQL's browser files
 
+portal: $(PORTAL)/dist ## build the example of a client, examples/portal, into build/portal
+
 wheel: .venv/ready gateway/graphiql/vendor ## build the wheel into dist/
+	@test ! -e examples/portal/node_modules \
+	    || { echo "The wheel would take examples/portal/node_modules along: remove it; make portal builds elsewhere." >&2; exit 1; }
 	rm -rf dist
 	$(UV) build --quiet --wheel --out-dir dist --build-constraints requirements.lock --require-hashes
 
@@ -111,6 +116,17 @@ lock: | $(filter .uv/%,$(UV)) ## write requirements.lock from pyproject.toml
 # The lock holds the sums; the addresses are npm's own business.
 $(CHECKS): tests/gateway/audit/package-lock.json | $(filter .uv/%,$(UV))
 	cd $(@D) && $(NPM) ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+# Elsewhere than in examples/, which the wheel takes along. As the first of these, the lock holds no address.
+$(PORTAL)/node_modules: examples/portal/package-lock.json | $(filter .uv/%,$(UV))
+	mkdir -p $(@D) && cp -R examples/portal/. $(@D)
+	cd $(@D) && $(NPM) ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+$(PORTAL)/dist: $(PORTAL)/node_modules $(wildcard examples/portal/* examples/portal/src/*) schema.graphql
+	cp -R examples/portal/. $(@D)
+	cd $(@D) && node node_modules/.bin/graphql-codegen --silent && node node_modules/.bin/tsc
 	@touch $@
 
 # Every file is compared with the committed sums before it takes its place.
