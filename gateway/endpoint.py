@@ -39,7 +39,7 @@ from gateway.event_streams import HEADERS, Subscriber, TooSlow, in_our_words, un
 from gateway.execution import LimitedSchema
 from gateway.graphiql_page import Example, graphiql_response
 from gateway.http_refusals import HttpRefused, error_response
-from gateway.http_requests import AskedOperation, RequestLimits, decode, read_request
+from gateway.http_requests import AskedOperation, RequestLimits, decode, names_operation, read_request
 from gateway.media_types import GRAPHQL_RESPONSE, JSON, answer_type, names_html
 from gateway.overload import CallerTurns, caller_key
 from gateway.sockets import SocketHandler, Sockets
@@ -140,7 +140,7 @@ class GraphQLEndpoint(GraphQL[GatewayContext, None]):
             await response(scope, receive, subscriber.send)
 
     async def _answer(self, request: Request, accept: list[str]) -> Response:
-        if self.graphql_ide and request.method == "GET" and not request.scope["query_string"] and names_html(accept):
+        if self.graphql_ide and request.method == "GET" and not names_operation(request) and names_html(accept):
             return graphiql_response(self._examples)
         verified = await self.wired.authenticator.identify(request.scope["headers"])
         caller, request.state.expires_at = verified.caller, verified.expires_at

@@ -52,6 +52,12 @@ async def read_request(request: Request, limits: RequestLimits) -> AskedOperatio
     return read_members(members, limits)
 
 
+def names_operation(request: Request) -> bool:
+    """Whether the URL has a parameter that asks for something."""
+    names = {part.partition(b"=")[0] for part in request.scope["query_string"].split(b"&")}
+    return not names.isdisjoint(name.encode() for name in _NAMES)
+
+
 def _check_body_type(request: Request) -> None:
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise _unsupported("Compressed bodies are not taken.")

@@ -59,6 +59,10 @@ def url_of(listener: socket.socket) -> str:
 
 def serve(settings: Settings, host: str, port: int, *, workers: int) -> int:
     """Serves until it is stopped; gives the exit status. CannotListen where the port is taken."""
+    if workers > 1:  # each reads it for itself, but a bad one is told once and before they start
+        from gateway.trusted_documents import load_trusted_documents
+
+        load_trusted_documents(settings.trusted_documents)
     listener = listen(host, port)
     announce = partial(_announce, settings, url_of(listener), None)
     if workers > 1:

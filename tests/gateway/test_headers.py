@@ -189,6 +189,39 @@ async def test_a_page_of_another_origin_may_not(portal, origin):
     assert "access-control-allow-origin" not in {*asked.headers, *answer.headers}
 
 
+async def test_where_the_schema_cannot_be_asked_for_no_message_suggests_a_name():
+    settings = Settings.from_env({"GATEWAY_INTROSPECTION": "off"}, sandbox=True)
+    sandbox = SandboxState()
+    app = create_app(
+        settings.with_sandbox(connection_settings(SANDBOX_URL)),
+        sandbox,
+        http=httpx.ASGITransport(create_sandbox(sandbox)),
+    )
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8000") as http,
+    ):
+        for query in (
+            "{ viewr { name } }",
+            "{ viewer { nam } }",
+            "{ tenants(frst: 1) { totalCount } }",
+            "{ tenants(orderBy: {field: NAM}) { totalCount } }",
+            "{ tenants(orderBy: {fild: NAME}) { totalCount } }",
+            "query ($a: TenantOrdr) { tenants(orderBy: $a) { totalCount } }",
+            "{ ... on Tenat { id } }",
+            "{ __schema { types { name } } }",
+            '{ __type(name: "User") { name } }',
+        ):
+            answer = await http.post("/graphql", json={"query": query})
+            assert {error["extensions"]["code"] for error in answer.json()["errors"]} == {"VALIDATION_FAILED"}
+            assert "Did you mean" not in answer.text
+        variables = {"a": {"field": "NAM"}}
+        query = "query ($a: TenantOrder) { tenants(orderBy: $a) { totalCount } }"
+        answer = await http.post("/graphql", json={"query": query, "variables": variables})
+        assert "Did you mean" not in answer.text
+        assert (await http.post("/graphql", json={"query": "{ __typename }"})).status_code == 200
+
+
 async def test_paths_and_methods_of_callers_are_no_labels_of_metrics(gateway):  # noqa: F811
     await gateway.http.request("EVIL", "/evil-path")
 
