@@ -153,11 +153,14 @@ KEPT = (
 )
 
 
+def _is_ours(value: object) -> bool:
+    """Whether a class of ours made it. Some libraries' classes have no text for a module."""
+    return str(type(value).__module__).partition(".")[0] in ("services", "loaders", "gateway")
+
+
 def kept_text():
     """Whatever long-lived parts hold on to, all the way down."""
-    roots = [
-        one for one in gc.get_objects() if type(one).__module__.partition(".")[0] in ("services", "loaders", "gateway")
-    ]
+    roots = [one for one in gc.get_objects() if _is_ours(one)]
     return "\n".join(text for root in roots if type(root).__name__ in KEPT for text in _texts(root, set(), 0))
 
 
@@ -181,7 +184,7 @@ def _texts(value, seen, depth):
     elif is_dataclass(value):
         for one in fields(value):
             yield from _texts(getattr(value, one.name, None), seen, depth + 1)
-    elif type(value).__module__.partition(".")[0] in ("services", "loaders", "gateway"):
+    elif _is_ours(value):
         yield from _texts(vars(value) if hasattr(value, "__dict__") else [], seen, depth + 1)
 
 
