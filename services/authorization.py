@@ -46,6 +46,11 @@ class Caller:
     tenant_ids: frozenset[str] | None = None
     reseller_id: str | None = None
 
+    def is_person(self, user_id: str, user_principal_name: str) -> bool:
+        """Whether the token is that of this user, as far as its subject or name says so."""
+        own_names = {self.subject.casefold(), self.name.casefold()}
+        return user_id in own_names or user_principal_name.casefold() in own_names
+
     def may(self, permission: Permission) -> bool:
         return permission in self.permissions
 

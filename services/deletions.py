@@ -97,8 +97,7 @@ class DeletionService:
     async def _risks(self, caller: Caller, user: User) -> list[Problem]:
         """Why nobody should delete this user, or not this caller."""
         found = []
-        own_names = {caller.subject.casefold(), caller.name.casefold()}
-        if user.microsoft_id in own_names or user.user_principal_name.casefold() in own_names:
+        if caller.is_person(user.microsoft_id, user.user_principal_name):
             message = "You cannot delete yourself."
             found.append(Problem(code=ProblemCode.NOT_PERMITTED, message=message, field=_ID))
         if not caller.may(Permission.MANAGE_ADMINS):

@@ -100,6 +100,8 @@ def actions_on(user: User, now: datetime, caller: Caller, *, privileged: bool) -
             return ActionBlockReason.NOT_PERMITTED
         if privileged and name in _GUARDED and not caller.may(Permission.MANAGE_ADMINS):
             return ActionBlockReason.PRIVILEGED_TARGET
+        if name is UserActionName.DELETE and caller.is_person(user.microsoft_id, user.user_principal_name):
+            return ActionBlockReason.NOT_PERMITTED
         if name is UserActionName.RESET_PASSWORD and (user.directory_synced or user.federated):
             return ActionBlockReason.DIRECTORY_SYNCED
         return None

@@ -310,7 +310,7 @@ async def test_a_token_anywhere_but_in_its_header_is_none(front):
     lines += [
         (name, bearer(good)) for name in (b"X-Authorization", b"Proxy-Authorization", b"X-Forwarded-Authorization")
     ]
-    asked = [
+    asked: list[dict[str, Any]] = [
         {"headers": lines},
         {"params": {"access_token": good, "token": good, "authorization": f"Bearer {good}"}},
         {"json": ASK | {"access_token": good, "authorization": f"Bearer {good}"}},
