@@ -103,7 +103,12 @@ def create_app(
 
 
 def _limited_schema(settings: Settings) -> GatewaySchema:
-    schema = build_schema(EXTENSIONS, GatewaySchema, introspection=settings.introspection)
+    schema = build_schema(
+        EXTENSIONS,
+        GatewaySchema,
+        introspection=settings.introspection,
+        fast_execution=settings.fast_execution,
+    )
     assert isinstance(schema, GatewaySchema)
     schema.limit(Limits.of(settings))
     return schema

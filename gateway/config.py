@@ -91,6 +91,7 @@ class Settings:
 
     graphiql: Annotated[bool, values.boolean()] = False
     introspection: Annotated[bool, values.boolean()] = False
+    fast_execution: Annotated[bool, values.boolean()] = True
     max_page_size: Annotated[int, values.whole_number(1, 10_000)] = 500
     max_cost_nodes: Annotated[int, values.whole_number(1, 10_000_000)] = 10_000
     max_cost_calls: Annotated[int, values.whole_number(1, 1_000_000)] = 5_000

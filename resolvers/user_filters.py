@@ -11,7 +11,7 @@ from resolvers.ordering import searchable
 from schema.enums import UserStatus
 from schema.inputs import UserFilter
 from services.errors import BadInput, NotFound, TenantNotFound
-from services.models import RESTORE_WINDOW, License, RoleRef, User, UserRef
+from services.models import RESTORE_WINDOW, License, RoleRef, User
 
 LONGEST_SEARCH = 256
 LONGEST_LIST = 100
@@ -43,18 +43,14 @@ async def filtered_by_look_ups(info: Info, tenant_id: str, users: Sequence[User]
 
 async def licenses_of(info: Info, users: Sequence[User]) -> list[list[License]]:
     """The licenses of each user, in order. A deleted user holds none, and is not asked for."""
-    active = [user.ref for user in users if user.status is UserStatus.ACTIVE]
-    held = dict(zip(active, await asyncio.gather(*(_licenses(info, ref) for ref in active)), strict=True))
+    refs = [user.ref for user in users if user.status is UserStatus.ACTIVE]
+    answers = await info.context.loaders.licenses_by_user.many(refs)
+    for answer in answers:
+        if isinstance(answer, TenantNotFound) or (isinstance(answer, Exception) and not isinstance(answer, NotFound)):
+            raise answer
+    # Who is not found any more was deleted since the list was read.
+    held = {ref: [] if isinstance(one, Exception) else one for ref, one in zip(refs, answers, strict=True)}
     return [held.get(user.ref, []) for user in users]
-
-
-async def _licenses(info: Info, ref: UserRef) -> list[License]:
-    try:
-        return await info.context.loaders.licenses_by_user.load(ref)
-    except TenantNotFound:
-        raise
-    except NotFound:
-        return []  # deleted since the list was read
 
 
 async def _members(info: Info, role: RoleRef) -> list[str]:

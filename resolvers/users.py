@@ -13,6 +13,7 @@ import strawberry
 
 from execution.many import for_many
 from loaders.joined import Joined
+from loaders.read_through import fetch_each
 from resolvers.context import Info
 from resolvers.coverage import Coverage as Coverage
 from resolvers.ordering import folded
@@ -55,8 +56,9 @@ async def _many_tenants_users(
     order_by: UserOrder | None = None,
 ) -> list[Any]:
     if after is not None or not _asks_for_active_by_name(filter, order_by):
-        each = (resolve_tenant_users(tenant, info, first, after, filter, order_by) for tenant in tenants)
-        return await asyncio.gather(*each, return_exceptions=True)
+        return await fetch_each(
+            tenants, lambda tenant: resolve_tenant_users(tenant, info, first, after, filter, order_by)
+        )
     window = user_window(info, UserOrder(), first, None)
     tenant_ids = [tenant.microsoft_id for tenant in tenants]
     lists = await info.context.loaders.active_users_by_tenant.many(tenant_ids)
@@ -197,15 +199,32 @@ def resolve_user_tenant(root: strawberry.Parent[Any], info: Info) -> TenantRef |
     return tenant_of(info, root.tenant_id)
 
 
+def _many_deletions(users: Sequence[User], info: Info) -> list[Deletion | None]:
+    now = info.context.now()
+    return [deletion_of(user, now) for user in users]
+
+
+@for_many(_many_deletions)
 def resolve_user_deletion(root: strawberry.Parent[Any], info: Info) -> Deletion | None:
     return deletion_of(root, info.context.now())
 
 
+def _in_order(roles: Sequence[DirectoryRole]) -> list[DirectoryRole]:
+    return sorted(roles, key=lambda role: (folded(role.name), role.microsoft_id))
+
+
+async def _many_users_roles(users: Sequence[User], info: Info) -> list[list[DirectoryRole] | Exception]:
+    refs = [user.ref for user in users if user.status is UserStatus.ACTIVE]
+    found = iter(await info.context.loaders.roles_by_user.many(refs))
+    roles_of = [next(found) if user.status is UserStatus.ACTIVE else [] for user in users]
+    return [roles if isinstance(roles, Exception) else _in_order(roles) for roles in roles_of]
+
+
+@for_many(_many_users_roles)
 async def resolve_user_roles(root: strawberry.Parent[Any], info: Info) -> list[DirectoryRole]:
     if root.status is UserStatus.DELETED:
         return []
-    roles = await info.context.loaders.roles_by_user.load(root.ref)
-    return sorted(roles, key=lambda role: (folded(role.name), role.microsoft_id))
+    return _in_order(await info.context.loaders.roles_by_user.load(root.ref))
 
 
 def resolve_user_actions(root: strawberry.Parent[Any], info: Info) -> list[UserAction] | Awaitable[list[UserAction]]:
