@@ -2,7 +2,7 @@
 
 A tenant has one for each kind of volatile look-up. A change replaces it before it is sent and again after its
 answer; what was read under an older one is never given again. A generation is used once: neither eviction nor a
-flush brings an old one back. docs/decisions/0005-generations.md says why it is done so.
+flush brings an old one back. docs/decisions/0010-generations.md says why it is done so.
 """
 
 from __future__ import annotations

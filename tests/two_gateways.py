@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
 import httpx
@@ -60,10 +60,10 @@ class Held(httpx.AsyncBaseTransport):
 
 @asynccontextmanager
 async def two_gateways(
-    sandbox: SandboxState, redis_url: str, upstream: Held | None = None, **settings: str
+    sandbox: SandboxState, redis_url: str, upstream: Held | None = None, settings: Mapping[str, str] | None = None
 ) -> AsyncIterator[tuple[Gateway, Gateway]]:
     """Both with everything that comes from Redis; each has its own connections and memory."""
-    shared = PATIENT | {"GATEWAY_REDIS_URL": redis_url} | settings
+    shared = PATIENT | {"GATEWAY_REDIS_URL": redis_url} | dict(settings or {})
     async with running_gateway(sandbox, upstream, **shared) as one, running_gateway(sandbox, upstream, **shared) as two:
         yield one, two
 

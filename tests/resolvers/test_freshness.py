@@ -35,7 +35,7 @@ def redis(redis_url: str) -> Iterator[Redis]:
 @pytest.fixture
 async def shared(sandbox, redis_url) -> AsyncIterator[Gateway]:
     """A gateway whose cache is in Redis, where a test can make it older."""
-    async with running_gateway(sandbox, GATEWAY_REDIS_URL=redis_url, **PATIENT) as running:
+    async with running_gateway(sandbox, None, GATEWAY_REDIS_URL=redis_url, **PATIENT) as running:
         yield running
 
 

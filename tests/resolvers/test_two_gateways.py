@@ -58,7 +58,7 @@ async def test_two_hundred_equal_questions_at_once_are_one_call_or_two_if_the_an
     sandbox, redis_url, delay_ms, most
 ):
     order(sandbox, delay_ms=delay_ms)
-    async with two_gateways(sandbox, redis_url, **MANY_AT_ONCE) as both:
+    async with two_gateways(sandbox, redis_url, settings=MANY_AT_ONCE) as both:
         await warm_up(both)
         counts = await ask_both(both)
 
@@ -68,7 +68,7 @@ async def test_two_hundred_equal_questions_at_once_are_one_call_or_two_if_the_an
 
 async def test_what_just_expired_is_one_call_and_nobody_waits_for_it(sandbox, redis_url):
     upstream = Held(sandbox)
-    async with two_gateways(sandbox, redis_url, upstream, **MANY_AT_ONCE) as both:
+    async with two_gateways(sandbox, redis_url, upstream, MANY_AT_ONCE) as both:
         await warm_up(both)
         [first] = await ask_both(both, 1)
         sandbox.calls.clear()
