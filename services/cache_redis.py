@@ -37,6 +37,9 @@ be given back, and who looked before the answer came finds it rather than asking
 CLEAR_SECONDS: Final = 30.0
 DISTRUST_SECONDS: Final = 15.0
 """After Redis was away the other replicas take up to so long to say what they changed meanwhile."""
+LARGE_READ_KEYS: Final = 64
+"""Reads of so many keys, such as lists of many tenants, take turns."""
+DECODED_AT_ONCE_BYTES: Final = 512 * 1024
 _DELETED_AT_ONCE: Final = 500
 _ANSWERS: Final = {bytes, type(None)}
 _NAMESPACE = re.compile(r"[a-z0-9:-]+")
@@ -84,12 +87,17 @@ class RedisCache:
         """Whose change could not be marked yet: read past the cache."""
         self._marks = 0
         self._trusted_from = float("-inf")
+        self._large_reads = asyncio.Semaphore()
         guard.before_return = self._return
         guard.probe_name = f"{self._prefix}{{}}:probe"
 
     async def look_up(self, lookup: Lookup[K, V], keys: Sequence[K]) -> Sequence[Looked[V]]:
-        if not keys:
-            return []
+        if len(keys) < LARGE_READ_KEYS:
+            return await self._look_up(lookup, keys) if keys else []
+        async with self._large_reads:  # side by side each would take the time of all
+            return await self._look_up(lookup, keys)
+
+    async def _look_up(self, lookup: Lookup[K, V], keys: Sequence[K]) -> Sequence[Looked[V]]:
         kinds = self._tenant_kinds(lookup, keys)
         names = [self._prefix + lookup.key(key) for key in keys]
         asked = [self._generation_name(kind) for kind in kinds] + names
@@ -101,7 +109,12 @@ class RedisCache:
         trusted_from = self._trusted_from if now < self._trusted_from + DISTRUST_SECONDS else float("-inf")
         unreadable: list[str] = []
         answers: list[Looked[V]] = []
+        undecoded = DECODED_AT_ONCE_BYTES
         for key, name, raw in zip(keys, names, found[len(kinds) :], strict=True):
+            undecoded -= 0 if raw is None else len(raw)
+            if undecoded < 0:
+                undecoded = DECODED_AT_ONCE_BYTES
+                await asyncio.sleep(0)  # others have their turn
             stored = None if raw is None else await _decode(lookup.value_type, raw)
             if stored is None and raw is not None:
                 unreadable.append(name)
