@@ -6,15 +6,15 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import pytest
 from redis import Redis
 
 from services import lookups
-from services.cache import LARGEST_ENTRY_BYTES, Absent, LookupCache, connect_cache
-from services.cache_memory import ENTRY_BYTES, MEMORY_PER_JSON_BYTE, MemoryCache
+from services.cache import LARGEST_ENTRY_BYTES, Absent, LookupCache
+from services.cache_memory import MemoryCache
 from services.lookups import (
     ACTIVE_USERS,
     DOMAINS,
@@ -41,10 +41,10 @@ from services.models import (
     UserRef,
     UserStatus,
 )
+from tests.services.cache_steps import TEXTS, connect, kept, store, values
 
 TENANT_ID = "11111111-1111-4111-8111-111111111111"
 OTHER_ID = "22222222-2222-4222-8222-222222222222"
-NAMESPACE = "sandbox:33333333-3333-4333-8333-333333333333"
 AS_OF = datetime(2026, 3, 1, 12, 30, 15, 123456, UTC)
 
 
@@ -130,7 +130,6 @@ VALUES: dict[str, tuple[object, object]] = {
     "USER_ROLES": (UserRef(TENANT_ID, OTHER_ID), [ROLE]),
     "ROLE_MEMBERS": (RoleRef(TENANT_ID, OTHER_ID), [OTHER_ID]),
 }
-TEXTS: Lookup[str, str] = Lookup("texts", str, 86_400, lambda _: "", lambda key: key)
 
 
 @dataclass
@@ -156,7 +155,7 @@ async def tried(request: pytest.FixtureRequest) -> AsyncIterator[Tried]:
         yield Tried(MemoryCache(clock=clock), move_clock)
         return
     url = request.getfixturevalue("redis_url")
-    cache = connect_cache(url, NAMESPACE, connect_seconds=5, operation_seconds=5, clock=clock)
+    cache = connect(url, clock)
     with Redis.from_url(url) as client:
 
         def bring_expiries_nearer(seconds: float) -> None:
@@ -171,21 +170,6 @@ async def tried(request: pytest.FixtureRequest) -> AsyncIterator[Tried]:
 @pytest.fixture
 def cache(tried: Tried) -> LookupCache:
     return tried.cache
-
-
-async def store(cache: LookupCache, lookup: Lookup[Any, Any], stored: dict[Any, Any]) -> None:
-    """Keeps these as a reader does who looked before."""
-    looked = await cache.look_up(lookup, list(stored))
-    generations = {key: one.generation for key, one in zip(stored, looked, strict=True)}
-    await cache.store_many(lookup, stored, generations)
-
-
-async def kept(cache: LookupCache, lookup: Lookup[Any, Any], *keys: object) -> list[Any]:  # Kept or None
-    return [one.kept for one in await cache.look_up(lookup, keys)]
-
-
-async def values(cache: LookupCache, lookup: Lookup[Any, Any], *keys: object) -> list[object]:
-    return [one and one.value for one in await kept(cache, lookup, *keys)]
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -363,76 +347,3 @@ async def test_a_value_of_over_eight_mebibytes_is_not_kept_and_nor_is_the_older_
 
 async def test_a_cache_that_can_be_reached_answers_ping(cache):
     assert await cache.ping() is None
-
-
-# In memory
-
-
-async def test_memory_gives_what_it_holds_without_waiting():
-    cache = MemoryCache()
-    asking = cache.store_many(
-        USER, {ADELE.ref: ADELE}, {ADELE.ref: (await cache.look_up(USER, [ADELE.ref]))[0].generation}
-    )
-    with pytest.raises(StopIteration):
-        asking.send(None)
-
-    looking = cache.look_up(USER, [ADELE.ref, UserRef(OTHER_ID, OTHER_ID)])
-    with pytest.raises(StopIteration) as answer:
-        looking.send(None)
-
-    [found, missing] = answer.value.value
-    assert found.kept.value is ADELE
-    assert missing.kept is None
-
-
-async def test_memory_is_bounded_in_bytes_and_what_was_not_read_goes_first():
-    size = ENTRY_BYTES + MEMORY_PER_JSON_BYTE * 102  # a hundred letters and two quotes
-    cache = MemoryCache(max_bytes=3 * size + 1)
-    for key in "abc":
-        await store(cache, TEXTS, {key: key * 100})
-    await kept(cache, TEXTS, "a")
-
-    await store(cache, TEXTS, {"d": "d" * 100})
-
-    assert await values(cache, TEXTS, *"abcd") == ["a" * 100, None, "c" * 100, "d" * 100]
-    assert cache.size_bytes == 3 * size
-
-
-async def test_what_was_read_once_is_not_spared_for_ever():
-    size = ENTRY_BYTES + MEMORY_PER_JSON_BYTE * 102
-    cache = MemoryCache(max_bytes=2 * size)
-    await store(cache, TEXTS, {"a": "a" * 100})
-    await kept(cache, TEXTS, "a")
-
-    for key in "bcde":
-        await store(cache, TEXTS, {key: key * 100})
-
-    assert await values(cache, TEXTS, *"abcde") == [None, None, None, "d" * 100, "e" * 100]
-
-
-async def test_memory_counts_no_byte_twice_and_returns_all():
-    size = ENTRY_BYTES + MEMORY_PER_JSON_BYTE * 102
-    now = [0.0]
-    cache = MemoryCache(clock=lambda: now[0])
-    for key in "aab":
-        await store(cache, TEXTS, {key: key * 100})
-    assert cache.size_bytes == 2 * size
-
-    now[0] = 100_000.0
-    assert await values(cache, TEXTS, "a") == [None]
-    assert cache.size_bytes == size
-    await cache.clear()
-    assert cache.size_bytes == 0
-
-
-async def test_a_value_larger_than_the_whole_memory_pushes_nothing_out():
-    cache = MemoryCache(max_bytes=2000)
-    await store(cache, TEXTS, {"small": "sku"})
-
-    await store(cache, TEXTS, {"large": "x" * 2000})
-
-    assert await values(cache, TEXTS, "small", "large") == ["sku", None]
-
-
-def test_without_an_address_the_cache_is_in_memory():
-    assert isinstance(connect_cache(None, NAMESPACE), MemoryCache)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import zlib
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import pytest
 from redis import Redis
@@ -14,13 +13,12 @@ from redis import Redis
 from services.cache import LARGEST_ENTRY_BYTES, Absent, LookupCache, connect_cache
 from services.generations import UNCHANGING
 from services.lookups import ACTIVE_USERS, DOMAINS, Lookup, Volatile
+from tests.services.cache_steps import NAMESPACE, TEXTS, connect, store, values
 
 TENANT_ID = "11111111-1111-4111-8111-111111111111"
 OTHER_ID = "22222222-2222-4222-8222-222222222222"
-NAMESPACE = "sandbox:33333333-3333-4333-8333-333333333333"
 DOMAINS_KEY = f"gw:2:{NAMESPACE}:{{{TENANT_ID}}}:domains:"
 GENERATION_KEY = f"gw:2:{NAMESPACE}:{{{TENANT_ID}}}:generation:users"
-TEXTS: Lookup[str, str] = Lookup("texts", str, 86_400, lambda _: "", lambda key: key)
 SHORT: Lookup[str, str] = Lookup("short", str, 1, lambda _: "", lambda key: key)
 
 
@@ -30,26 +28,11 @@ def redis(redis_url: str) -> Iterator[Redis]:
         yield client
 
 
-def connect(url: str) -> LookupCache:
-    """A cache that is as patient as a loaded machine needs."""
-    return connect_cache(url, NAMESPACE, connect_seconds=5, operation_seconds=5)
-
-
 @pytest.fixture
 async def redis_cache(redis_url: str) -> AsyncIterator[LookupCache]:
     cache = connect(redis_url)
     yield cache
     await cache.close()
-
-
-async def store(cache: LookupCache, lookup: Lookup[Any, Any], stored: dict[Any, Any]) -> None:
-    looked = await cache.look_up(lookup, list(stored))
-    generations = {key: one.generation for key, one in zip(stored, looked, strict=True)}
-    await cache.store_many(lookup, stored, generations)
-
-
-async def values(cache: LookupCache, lookup: Lookup[Any, Any], *keys: object) -> list[object]:
-    return [one.kept and one.kept.value for one in await cache.look_up(lookup, keys)]
 
 
 async def test_redis_holds_json_under_the_key_for_as_long_as_it_can_be_of_use(redis, redis_cache):

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 from redis import Redis
 
-from services.cache import Looked, LookupCache, connect_cache
+from services.cache import LookupCache
 from services.cache_memory import MemoryCache
 from services.generations import (
     MOST_REMEMBERED,
@@ -26,14 +24,9 @@ from services.generations import (
 )
 from services.lookups import DOMAINS, LICENSES, SUBSCRIBED_SKUS, USER_ROLES, Lookup, Volatile
 from services.models import UserRef
+from tests.services.cache_steps import TENANT, USERS, connect, look, store_looked
 
-TENANT = "11111111-1111-4111-8111-111111111111"
 OTHER = "22222222-2222-4222-8222-222222222222"
-NAMESPACE = "sandbox:33333333-3333-4333-8333-333333333333"
-NUMBERS: Lookup[str, int] = Lookup(
-    "numbers", int, 60, lambda key: key, lambda _: "", 120, 3600, volatile=Volatile.USERS
-)
-USERS = {Volatile.USERS}
 
 
 @dataclass
@@ -67,20 +60,6 @@ async def pair(request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
         await each.close()
 
 
-def connect(url: str, clock: Callable[[], float] = time.time) -> LookupCache:
-    return connect_cache(url, NAMESPACE, connect_seconds=5, operation_seconds=5, clock=clock)
-
-
-async def look(cache: LookupCache, lookup: Lookup[Any, Any] = NUMBERS, key: Any = TENANT) -> Looked[Any]:
-    [looked] = await cache.look_up(lookup, [key])
-    return looked
-
-
-async def store(cache: LookupCache, looked: Looked[Any], value: Any, lookup: Any = NUMBERS, key: Any = TENANT) -> None:
-    if looked.storable:
-        await cache.store_many(lookup, {key: value}, {key: looked.generation})
-
-
 async def value(cache: LookupCache) -> Any:
     kept = (await look(cache)).kept
     return kept and kept.value
@@ -91,14 +70,14 @@ async def test_a_reader_held_between_fetch_and_store_does_not_pin_the_old_state(
 
     async with pair.two.changing(TENANT, USERS):
         pass
-    await store(pair.one, held, 1)
+    await store_looked(pair.one, held, 1)
 
     assert await value(pair.one) is None
     assert await value(pair.two) is None
 
 
 async def test_what_was_kept_before_a_change_is_not_given_during_or_after_it(pair):
-    await store(pair.one, await look(pair.one), 1)
+    await store_looked(pair.one, await look(pair.one), 1)
     assert await value(pair.two) == 1
 
     async with pair.one.changing(TENANT, USERS):
@@ -110,7 +89,7 @@ async def test_what_is_read_amid_a_change_is_not_kept(pair):
     async with pair.two.changing(TENANT, USERS):
         amid = await look(pair.one)
         assert not amid.storable
-    await store(pair.one, amid._replace(storable=True), 1)
+    await store_looked(pair.one, amid._replace(storable=True), 1)
 
     assert await value(pair.one) is None
     assert await value(pair.two) is None
@@ -136,7 +115,7 @@ async def test_a_change_that_fails_makes_out_of_date_as_well(pair):
     with pytest.raises(ValueError, match="refused"):
         async with pair.two.changing(TENANT, USERS):
             raise ValueError("refused")
-    await store(pair.one, held, 1)
+    await store_looked(pair.one, held, 1)
 
     assert await value(pair.one) is None
     assert (await look(pair.one)).storable
@@ -152,7 +131,7 @@ async def test_a_change_concerns_one_tenant_and_the_kinds_it_names(pair):
         (DOMAINS, TENANT),
     ]
     for lookup, key in stored:
-        await store(pair.one, await look(pair.one, lookup, key), [], lookup, key)
+        await store_looked(pair.one, await look(pair.one, lookup, key), [], lookup, key)
     every = [(await look(pair.two, lookup, key)).kept is not None for lookup, key in stored]
 
     async with pair.one.changing(TENANT, {Volatile.ROLES, Volatile.USERS}):
@@ -179,7 +158,7 @@ async def test_one_of_two_changes_at_once_that_ends_does_not_end_the_other(pair)
 async def test_for_a_minute_after_a_change_what_is_read_is_kept_for_five_seconds_only(pair):
     async with pair.one.changing(TENANT, USERS):
         pass
-    await store(pair.one, await look(pair.one), 1)
+    await store_looked(pair.one, await look(pair.one), 1)
 
     kept = (await look(pair.two)).kept
     assert kept is not None
@@ -187,7 +166,7 @@ async def test_for_a_minute_after_a_change_what_is_read_is_kept_for_five_seconds
     assert kept.renew_until == kept.fresh_until
 
     pair.later[0] += 61
-    await store(pair.one, await look(pair.one), 2)
+    await store_looked(pair.one, await look(pair.one), 2)
     kept = (await look(pair.two)).kept
     assert kept is not None
     assert 54 <= kept.fresh_until - kept.fetched_at <= 66
@@ -220,7 +199,7 @@ async def test_a_writer_killed_between_its_two_marks_leaves_nothing_old_and_is_w
     held = await look(replicas.one)
 
     await begin_and_die(replicas)
-    await store(replicas.one, held, 1)
+    await store_looked(replicas.one, held, 1)
 
     amid = await look(replicas.one)
     assert (amid.kept, amid.storable) == (None, False)
@@ -251,7 +230,7 @@ async def test_redis_flushed_amid_a_change_brings_nothing_old_back(replicas, loo
         replicas.redis.flushall()
         if look_again:
             held = await look(replicas.one)
-    await store(replicas.one, held, 1)
+    await store_looked(replicas.one, held, 1)
 
     assert await value(replicas.one) is None
     assert (await look(replicas.one)).storable
@@ -262,7 +241,7 @@ async def test_redis_flushed_between_fetch_and_store_brings_nothing_old_back(rep
     async with replicas.two.changing(TENANT, USERS):
         pass
     replicas.redis.flushall()
-    await store(replicas.one, held, 1)
+    await store_looked(replicas.one, held, 1)
 
     assert await value(replicas.one) is None
 
@@ -286,118 +265,6 @@ async def test_a_change_cancelled_while_it_is_marked_leaves_no_mark_behind(repli
 
         assert (await look(replicas.one)).storable
         assert (await look(replicas.two)).storable
-
-
-# At random
-
-
-@dataclass
-class World:
-    """Readers and writers over two replicas. `truth` is Microsoft's, `promised` what every later reader has to see."""
-
-    caches: list[LookupCache]
-    flush: Callable[[], object]
-    truth: int = 0
-    promised: int = 0
-    killed: bool = False
-    dead: list[Any] = field(default_factory=list)
-    readers: list[dict[str, Any]] = field(default_factory=lambda: [{} for _ in range(3)])
-    writers: list[dict[str, Any]] = field(default_factory=lambda: [{} for _ in range(2)])
-
-    async def step(self, actor: str, number: int) -> None:
-        if actor == "read":
-            await self._read(self.readers[number], self.caches[number % 2])
-        elif actor == "write":
-            await self._write(self.writers[number % 2], self.caches[number % 2])
-        elif actor == "kill":
-            await self._kill(self.writers[number % 2])
-        elif not self.killed:  # killed and flushed at once is more than is promised
-            self.flush()
-
-    async def _read(self, reader: dict[str, Any], cache: LookupCache) -> None:
-        if "fetched" in reader:
-            await store(cache, reader["looked"], reader["fetched"])
-            reader.clear()
-        elif "looked" in reader:
-            reader["fetched"] = self.truth
-        else:
-            looked = await look(cache)
-            if looked.kept is None:
-                reader["looked"] = looked
-            else:
-                assert looked.kept.value >= self.promised
-
-    async def _write(self, writer: dict[str, Any], cache: LookupCache) -> None:
-        if "applied" in writer:
-            await writer["change"].__aexit__(None, None, None)
-            self.promised = max(self.promised, writer["applied"])
-            writer.clear()
-        elif "change" in writer:
-            self.truth += 1
-            writer["applied"] = self.truth
-        else:
-            writer["change"] = cache.changing(TENANT, USERS)
-            await writer["change"].__aenter__()
-
-    async def _kill(self, writer: dict[str, Any]) -> None:
-        if "change" in writer:
-            self.truth += 1  # it had been sent
-            self.promised = self.truth
-            self.killed = True
-            self.dead.append(writer.pop("change"))
-            writer.clear()
-
-    async def end(self) -> None:
-        """Ends what is left."""
-        for change in self.dead + [writer["change"] for writer in self.writers if "change" in writer]:
-            await change.__aexit__(None, None, None)
-        for cache in set(self.caches):
-            await cache.close()
-
-
-READS = st.tuples(st.just("read"), st.integers(0, 2))
-WRITES = st.tuples(st.just("write"), st.integers(0, 1))
-OTHERS = st.tuples(st.sampled_from(["flush", "kill"]), st.integers(0, 1))
-STEPS = st.lists(st.one_of(READS, READS, WRITES, WRITES, OTHERS), max_size=40)
-AT_RANDOM = settings(
-    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
-
-
-@AT_RANDOM
-@given(STEPS)
-@example([*[("read", 0)] * 2, *[("write", 0)] * 3, ("read", 0), ("read", 1)])
-@example([*[("read", 0)] * 3, *[("write", 0)] * 3, ("read", 1)])
-def test_no_interleaving_in_memory_shows_an_old_state(steps):
-    async def run() -> None:
-        world = World([MemoryCache()] * 2, lambda: None)
-        try:
-            for actor, number in steps:
-                if actor in {"read", "write"}:
-                    await world.step(actor, number)
-        finally:
-            await world.end()
-
-    asyncio.run(run())
-
-
-@AT_RANDOM
-@given(STEPS)
-@example([("read", 0), ("read", 0), ("write", 1), ("flush", 0), ("write", 1), ("write", 1), ("read", 0), ("read", 1)])
-@example([("write", 1), ("flush", 0), *[("read", 0)] * 2, *[("write", 1)] * 2, ("read", 0), ("read", 1)])
-@example([("read", 0), ("read", 0), ("write", 1), ("kill", 1), ("read", 0), ("read", 2)])
-def test_no_interleaving_of_two_replicas_shows_an_old_state(redis_server_url, steps):
-    async def run() -> None:
-        with Redis.from_url(redis_server_url) as client:
-            client.flushall()
-            world = World([connect(redis_server_url) for _ in range(2)], client.flushall)
-            try:
-                for actor, number in steps:
-                    await world.step(actor, number)
-            finally:
-                await world.end()
-
-    asyncio.run(run())
 
 
 # Names

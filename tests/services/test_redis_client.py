@@ -15,15 +15,15 @@ from redis import Redis
 
 from services.cache import CacheUnavailable, LookupCache, connect_cache
 from services.cache_redis import RedisCache
-from services.lookups import ACTIVE_USERS, DOMAINS, Lookup, Volatile
+from services.lookups import ACTIVE_USERS, DOMAINS, Volatile
 from services.redis_client import connect_client
 from services.redis_guard import RedisGuard
 from tests.redis_server import free_ports, running, server_folder, wait_until_it_answers
+from tests.services.cache_steps import NAMESPACE, store, values
 from tests.smtp_server import make_certificate
 from tests.tcp_proxy import proxy_to
 
 TENANT_ID = "11111111-1111-4111-8111-111111111111"
-NAMESPACE = "sandbox:33333333-3333-4333-8333-333333333333"
 
 
 @asynccontextmanager
@@ -33,16 +33,6 @@ async def connected(url: str) -> AsyncIterator[LookupCache]:
     cache = RedisCache(RedisGuard(client, 5, close, rest_seconds=0.2), NAMESPACE)
     yield cache
     await cache.close()
-
-
-async def store(cache: LookupCache, lookup: Lookup[Any, Any], stored: dict[Any, Any]) -> None:
-    looked = await cache.look_up(lookup, list(stored))
-    generations = {key: one.generation for key, one in zip(stored, looked, strict=True)}
-    await cache.store_many(lookup, stored, generations)
-
-
-async def values(cache: LookupCache, lookup: Lookup[Any, Any], *keys: object) -> list[object]:
-    return [one.kept and one.kept.value for one in await cache.look_up(lookup, keys)]
 
 
 async def works(cache: LookupCache) -> bool:

@@ -12,20 +12,16 @@ import pytest
 import structlog
 from redis import Redis
 
-from services.cache import CacheUnavailable, Looked, LookupCache
+from services.cache import CacheUnavailable, LookupCache
 from services.cache_redis import RedisCache
-from services.lookups import ACTIVE_USERS, DOMAINS, Lookup, Volatile
+from services.lookups import ACTIVE_USERS, DOMAINS, Volatile
 from services.redis_client import connect_client
 from services.redis_guard import TROUBLES, RedisGuard
 from tests.redis_server import free_ports, running, running_on_socket, server_folder, wait_until_it_answers
+from tests.services.cache_steps import NAMESPACE, NUMBERS, TENANT, look
 from tests.tcp_proxy import TcpProxy, Trouble, proxy_to
 
-TENANT = "11111111-1111-4111-8111-111111111111"
 OTHER = "22222222-2222-4222-8222-222222222222"
-NAMESPACE = "sandbox:33333333-3333-4333-8333-333333333333"
-NUMBERS: Lookup[str, int] = Lookup(
-    "numbers", int, 60, lambda key: key, lambda _: "", 120, 3600, volatile=Volatile.USERS
-)
 QUICK_SECONDS = 1.0
 """What is called quick here: this machine may be loaded, and redis' own retries would take five seconds."""
 TROUBLED = [trouble for trouble in Trouble if trouble is not Trouble.NONE]
@@ -57,13 +53,8 @@ def rests(guard: RedisGuard) -> bool:
     return guard.resting
 
 
-async def look(cache: LookupCache, key: str = TENANT) -> Looked[int]:
-    [looked] = await cache.look_up(NUMBERS, [key])
-    return looked
-
-
 async def number(cache: LookupCache, key: str = TENANT) -> int | None:
-    kept = (await look(cache, key)).kept
+    kept = (await look(cache, key=key)).kept
     return None if kept is None else kept.value
 
 
@@ -72,7 +63,7 @@ async def keep(cache: LookupCache, value: int, key: str = TENANT) -> None:
     async with asyncio.timeout(30):
         while await number(cache, key) != value:  # no event tells
             await asyncio.sleep(0.01)
-            looked = await look(cache, key)
+            looked = await look(cache, key=key)
             if looked.storable:
                 await cache.store_many(NUMBERS, {key: value}, {key: looked.generation})
 
