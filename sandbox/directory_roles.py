@@ -1,7 +1,7 @@
 """Directory roles by template id, with the names Partner Center gives them.
 
-Template ids: learn.microsoft.com/entra/identity/role-based-access-control/permissions-reference. Partner Center kept the
-names of Azure AD's first years for some: Company Administrator is today's Global Administrator, User Account
+Template ids: learn.microsoft.com/entra/identity/role-based-access-control/permissions-reference. Partner Center kept
+the names of Azure AD's first years for some: Company Administrator is today's Global Administrator, User Account
 Administrator is User Administrator, and the service roles read "… Service Administrator".
 """
 

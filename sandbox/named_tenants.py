@@ -204,7 +204,7 @@ def _proseware(parts: Parts, now: datetime) -> Customer:
 
 
 def _woodgrove(parts: Parts, now: datetime, reseller_id: str) -> Customer:
-    """What a subscription gives is known by its provisioning, or else by the catalogue; here the former mostly fails."""
+    """What a subscription gives is known by its provisioning, else by the catalogue; here the former mostly fails."""
     woodgrove = tenant("Woodgrove Bank", "woodgrovebank", "CH", "Zürich", reseller_id, custom=True)
     woodgrove.delegated_access = False
     part_numbers = ("SPE_E5", "AAD_PREMIUM_P2", "PROJECTPROFESSIONAL", "MCOMEETADV")

@@ -54,7 +54,7 @@ def by_part_number(products: dict[str, Product]) -> dict[str, Product]:
 
 
 def licenses(parts: dict[str, Product], text: str) -> dict[str, set[str]]:
-    """Licenses written short: `EMS ENTERPRISEPACK:SWAY,TEAMS1` is EMS, and Office 365 E3 with two plans switched off."""
+    """Licenses written short: `EMS ENTERPRISEPACK:SWAY,TEAMS1` is EMS, and Office 365 E3 with two plans off."""
     held: dict[str, set[str]] = {}
     for word in text.split():
         part_number, _, off = word.partition(":")

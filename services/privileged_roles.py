@@ -1,4 +1,4 @@
-"""Directory roles that let their holder change other people's access: those Microsoft labels PRIVILEGED, and a few more.
+"""Directory roles that let their holder change other people's access: those that Microsoft labels so, and a few more.
 
 Source: learn.microsoft.com/entra/identity/role-based-access-control/permissions-reference, of 20 January 2026. Partner
 Center calls some by old names (in brackets below), so roles are told by template id, which is the same in every tenant.

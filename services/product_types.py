@@ -1,7 +1,7 @@
 """Which kind of product a SKU is: Partner Center does not say, so it is derived from facts kept here.
 
-"Microsoft Cloud Services" and "Microsoft Dynamics" arrive alike, whether bought the old way or in new commerce. The table
-was compared with all 620 products of learn.microsoft.com/entra/identity/users/licensing-service-plan-reference.
+"Microsoft Cloud Services" and "Microsoft Dynamics" arrive alike, whether bought the old way or in new commerce. The
+table was compared with all 620 products of learn.microsoft.com/entra/identity/users/licensing-service-plan-reference.
 """
 
 from __future__ import annotations
