@@ -39,7 +39,7 @@ class Flight:
         self.ends_at = ends_at
         self.waiters = 0
         self.task: asyncio.Task[None] | None = None
-        self.fellows: Sequence[Flight] = (self,)
+        self.fellows: Sequence[Flight] = ()
         """Those that the same task flies."""
 
     def give_up(self) -> None:
@@ -156,6 +156,7 @@ class Flights:
             self._end(flight)
         if not flight.answer.done():
             flight.answer.set_result(answer)
+        flight.task, flight.fellows = None, ()  # which refer to it: what it brought is let go with it
 
     async def _store(self) -> None:
         while self._landed:

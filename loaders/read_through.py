@@ -78,10 +78,13 @@ class Loader(Generic[K, V]):
         self._asked.clear()
 
     def stop(self) -> None:
-        """Ends what is still asked: nobody waits for the answer any more."""
+        """Ends what is still asked: nobody waits for the answer any more. What was read is let go: loaders refer to
+        themselves, and would keep the lists of hundreds of tenants until garbage is collected."""
         self._stopped = True
         for batch in self._running:
             batch.cancel()
+        if not self._running:
+            self.clear_all()
 
     def _at_once(self, known: V | Exception) -> asyncio.Future[V]:
         answer: asyncio.Future[V] = asyncio.get_running_loop().create_future()

@@ -27,8 +27,6 @@ _WINDOW = 64
 """So many tenants are asked at once where each is asked for many things, such as a call a user."""
 _BATCH = 128
 """So many tenants' lists are read from the cache at once: decoding more would keep others waiting."""
-_LOADERS_START_AFTER = 3
-"""Turns of the loop after which a loader has begun what was asked of it: what follows is another batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +67,14 @@ async def tenants_of_scope(info: Info, scope: TenantScope | None) -> list[Tenant
 async def read_each(tenants: Sequence[Tenant], loader: Loader[str, T]) -> list[T | UpstreamError]:
     """What each tenant's look-up gives, in order. All are asked at once, in batches: a batch is one read of the cache,
     and between two others have their turn. Whom the calls wait for is bounded where they are made."""
-    asked: list[asyncio.Future[T]] = []
-    for start in range(0, len(tenants), _BATCH):
-        asked += [loader.load(tenant.microsoft_id) for tenant in tenants[start : start + _BATCH]]
-        for _ in range(_LOADERS_START_AFTER):
-            await asyncio.sleep(0)
+    ids = [tenant.microsoft_id for tenant in tenants]
+    batches = [ids[start : start + _BATCH] for start in range(0, len(ids), _BATCH)]
     results: list[T | UpstreamError] = []
-    for result in await asyncio.gather(*asked, return_exceptions=True):
-        if isinstance(result, BaseException) and not isinstance(result, UpstreamError):
-            raise result  # a defect of ours is no failure of a tenant
-        results.append(result)
+    for answers in await asyncio.gather(*map(loader.many, batches)):
+        for answer in answers:
+            if isinstance(answer, Exception) and not isinstance(answer, UpstreamError):
+                raise answer  # a defect of ours is no failure of a tenant
+            results.append(answer)
     return results
 
 

@@ -1,5 +1,6 @@
 """People of many tenants at once: the union of what each tenant answers, and honest about who did not."""
 
+import gc
 import time
 from types import SimpleNamespace
 from typing import cast
@@ -15,7 +16,7 @@ from sandbox.seed import TREY_RESEARCH_ID
 from sandbox.state import SandboxState
 from services.global_ids import encode_id
 from services.lookups import ACTIVE_USERS, LICENSES
-from services.models import UserRef
+from services.models import User, UserRef
 from services.upstream_use import UpstreamUse
 from tests.callers import bearer, without
 from tests.gateway_client import CONTOSO, gateway, running_gateway, sandbox  # noqa: F401 (fixtures)
@@ -373,3 +374,23 @@ async def test_a_page_of_many_warm_tenants_asks_nothing_and_holds_nobody_up():
             assert (upstream["calls"], upstream["cacheMisses"]) == (0, 0)
             assert answer["data"]["users"]["coverage"]["answered"] > 100
         assert gateway.calls() == []
+
+
+@pytest.mark.parametrize("headers", [{}, {"Cache_Control": "no-cache"}])
+async def test_what_was_read_is_let_go_with_the_answer(headers):
+    """Without waiting for the garbage collector, which runs rarely: a search reads the people of all tenants."""
+    async with running_gateway(SandboxState(tenants=10, users=50)) as gateway:  # noqa: F811
+
+        def in_memory():
+            return sum(isinstance(each, User) for each in gc.get_objects())
+
+        await people(gateway, filter={"search": "anna"})
+        gc.collect()
+        kept = in_memory()
+        gc.disable()
+        try:
+            for _ in range(3):
+                await gateway.data(PEOPLE, {"first": 50, "filter": {"search": "anna"}}, **headers)
+            assert in_memory() <= kept
+        finally:
+            gc.enable()
