@@ -20,7 +20,7 @@ from services.errors import (
 )
 from services.lookups import Volatile
 from services.upstream_turns import current_asker
-from services.upstream_use import start_counting
+from services.upstream_use import current_use, start_counting
 from tests.loaders.bench import NUMBERS, Bench, settle
 
 
@@ -57,13 +57,14 @@ async def test_a_renewal_is_on_nobodys_account_and_has_its_own_time_and_the_last
 
     async def fetch(keys):
         seen.append((current_asker().is_job, seconds_left() > 20))
+        current_use().calls += 1
         return [9]
 
     await bench.reads.read_many(NUMBERS, ["a"], fetch)
     await settle()
 
     assert seen == [(True, True)]
-    assert (use.cache_hits, use.cache_misses, use.stale) == (1, 0, set())
+    assert (use.calls, use.cache_hits, use.cache_misses, use.stale) == (0, 1, 0, set())
 
 
 async def test_a_renewal_that_failed_is_tried_again_after_five_seconds_not_with_every_reader(bench):
