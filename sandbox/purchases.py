@@ -1,8 +1,8 @@
 """Subscriptions as the partner sells them: one function for each kind that Partner Center tells apart.
 
 `days_ago` is when it was bought, `label` sets two purchases of one thing apart. The records are mutable: what is
-unusual about a purchase (its status, say) is set on the answer. Source of the kinds and their marks: "Subscription resources"
-in Partner Center's developer pages.
+unusual about a purchase (its status, say) is set on the answer. Source of the kinds and their marks: the page
+"Subscription resources" of Partner Center's developer pages.
 """
 
 from __future__ import annotations
