@@ -15,7 +15,7 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from secrets import token_hex
 from typing import Any, Final, Generic, Literal, NamedTuple
 
@@ -40,6 +40,7 @@ DISTRUST_SECONDS: Final = 15.0
 LARGE_READ_KEYS: Final = 64
 """Reads of so many keys, such as lists of many tenants, take turns."""
 DECODED_AT_ONCE_BYTES: Final = 512 * 1024
+STORED_AT_ONCE_BYTES: Final = 1024 * 1024
 _DELETED_AT_ONCE: Final = 500
 _ANSWERS: Final = {bytes, type(None)}
 _NAMESPACE = re.compile(r"[a-z0-9:-]+")
@@ -185,16 +186,22 @@ class RedisCache:
             else:
                 forms.append((name, raw, times.kept))
 
-        async def write() -> None:
+        async def write(some: Sequence[tuple[str, bytes, float]]) -> None:
             pipeline = self._client.pipeline(transaction=False)
-            for name, raw, seconds in forms:
+            for name, raw, seconds in some:
                 pipeline.set(name, raw, px=max(1, round(seconds * 1000)))
             for name in not_kept:
                 pipeline.execute_command("UNLINK", name)
             await pipeline.execute()
 
-        if values:
-            await self._guard.attempt("store", write)
+        # In pieces: the lists of many tenants together would take longer than one operation may.
+        while forms or not_kept:
+            some, size = 0, 0
+            while some < len(forms) and size < STORED_AT_ONCE_BYTES:
+                size += len(forms[some][1])
+                some += 1
+            await self._guard.attempt("store", partial(write, forms[:some]))
+            forms, not_kept = forms[some:], []
 
     @asynccontextmanager
     async def changing(self, tenant_id: str, kinds: Collection[Volatile]) -> AsyncIterator[None]:
