@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from uuid import UUID
 
 import pytest
@@ -147,3 +148,20 @@ async def test_without_read_nothing_of_any_tenant_is_shown(gateway):  # noqa: F8
             headers={"Authorization": bearer(permissions=without("READ"))},
         )
         assert everybody.seen_in(response.text) == set(), document
+
+
+@pytest.mark.parametrize("who", ONE_TENANT)
+@pytest.mark.parametrize("name", ["users.csv", "users.jsonl", "portfolio.csv", "portfolio.jsonl"])
+async def test_an_export_shows_nothing_of_another_tenant_and_knows_it_as_little_as_nobodys(gateway, who, name):  # noqa: F811
+    others = Others(gateway.sandbox.world, [CONTOSO])
+    told = []
+    for tenant in (None, stable_id("tenant", "fabrikam.onmicrosoft.com"), stable_id("tenant", "nobody")):
+        given = {} if tenant is None else {"tenantIds": encode_id("Tenant", tenant)}
+        headers = {"Authorization": ONE_TENANT[who]}
+        response = await gateway.http.get(f"/export/{name}", params=given, headers=headers)
+        assert others.seen_in(f"{response.text} {response.headers}") == set()
+        told.append((response.status_code, re.sub(r'"requestId":"[^"]*"', "", response.text)))
+
+    assert told[0][0] == 200
+    assert told[1] == told[2]
+    assert told[1][0] == 400
