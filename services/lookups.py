@@ -166,7 +166,14 @@ SUBSCRIPTIONS: Lookup[str, list[MicrosoftSubscription]] = Lookup(
     "subscriptions", list[MicrosoftSubscription], 300, _itself, _nothing, 10 * MINUTE, DAY
 )
 PROVISIONED_SKU: Lookup[SubscriptionRef, str | None] = Lookup(
-    "provisioned-sku", _SKU_ID, 7 * DAY, _tenant, _subscription, stand_in_seconds=7 * DAY, absent_seconds=300, settled=True
+    "provisioned-sku",
+    _SKU_ID,
+    7 * DAY,
+    _tenant,
+    _subscription,
+    stand_in_seconds=7 * DAY,
+    absent_seconds=300,
+    settled=True,
 )
 CATALOG_SKU: Lookup[OfferKey, str | None] = Lookup(
     "catalog-sku", _SKU_ID, 7 * DAY, _partner, _offer, stand_in_seconds=7 * DAY, absent_seconds=300, settled=True
