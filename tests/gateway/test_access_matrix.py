@@ -23,7 +23,7 @@ from tests.gateway.access_trials import ask_all, trials
 SCHEMA = build_schema()._schema
 WORLD = SandboxState().world
 TENANTS = {each.company_name: each for each in WORLD.customers.values()}
-SKUS = {"Contoso": "ENTERPRISEPACK", "Fabrikam": "SPB", "Northwind Traders": "SPE_E3"}
+SKUS = {"Contoso": "ENTERPRISEPACK", "Fabrikam": "SPB", "Litware": "O365_BUSINESS_ESSENTIALS"}
 PRODUCT_IDS = {each.part_number: each.id for each in WORLD.products.values()}
 
 
@@ -70,16 +70,13 @@ CALLERS = {
     "reseller with a claim for a tenant that is not its own": narrowed(
         "reseller", "Fabrikam", "Contoso", "Fabrikam", reseller_id=TREY_RESEARCH_ID
     ),
-    "reseller narrowed to one of its tenants": narrowed(
-        "reseller", "Northwind Traders", "Contoso", reseller_id=TREY_RESEARCH_ID
-    ),
+    "reseller narrowed to one of its tenants": narrowed("reseller", "Litware", "Contoso", reseller_id=TREY_RESEARCH_ID),
     "direct customer": narrowed("direct-customer", "Fabrikam", "Contoso"),
     "narrowed partner": narrowed("partner", "Fabrikam", "Contoso"),
 }
 NOBODY = {
     "reseller of nobody": stranger(bearer("reseller", subject="nobody")),
     "direct customer without a tenant": stranger(bearer("direct-customer", subject="nobody")),
-    "partner narrowed to nothing": stranger(bearer(tenant_ids=[], subject="nobody")),
 }
 WITHOUT_READ = {
     "partner": stranger(bearer(permissions=without("READ"), subject="no reader")),

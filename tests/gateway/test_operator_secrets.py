@@ -59,6 +59,7 @@ def guarded_redis(redis_url):
 def everything_said(settings, tokens):
     """Serves, is asked all sorts of things, and ends; gives what was said where."""
     said = {}
+    settings = settings | {"GATEWAY_LOG_LEVEL": "debug", "GATEWAY_DRAIN_ACCEPT_SECONDS": "0"}
     with running("serve", "--port", "0", lines=1, settings=settings) as program:
         url = program.lines[0].split()[-1].removesuffix("/graphql")
         with httpx.Client(base_url=url, timeout=30) as http:
@@ -107,7 +108,6 @@ def test_while_all_goes_well(sandbox_settings, guarded_redis, redis_url, tmp_pat
             "GATEWAY_REDIS_URL": guarded_redis,
             "GATEWAY_SMTP_URL": smtp_url,
             "GATEWAY_MAIL_FROM": "gateway@example.com",
-            "GATEWAY_LOG_LEVEL": "debug",
         }
         said = everything_said(in_files(tmp_path, settings), tokens)
         assert len(mails.taken) == 1
@@ -127,7 +127,6 @@ def test_while_everything_refuses(sandbox_settings, redis_url, tmp_path):
         "GATEWAY_REDIS_URL": redis_url.replace("unix://", f"unix://guarded:{WRONG}@"),
         "GATEWAY_SMTP_URL": f"smtp://someone:{WRONG}@127.0.0.1:{refused_port()}",
         "GATEWAY_MAIL_FROM": "gateway@example.com",
-        "GATEWAY_LOG_LEVEL": "debug",
     }
     said = everything_said(in_files(tmp_path, settings), tokens)
 
