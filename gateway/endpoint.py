@@ -146,7 +146,6 @@ class GraphQLEndpoint(GraphQL[GatewayContext, None]):
         caller, request.state.expires_at = verified.caller, verified.expires_at
         request.state.caller = caller
         request.state.held.callback(await self.wired.callers.enter(caller))
-        ask_in_turn(caller_key(caller))
         transport = self._get_stream_transport_from_headers(request.headers)
         media_type = answer_type(accept)
         if media_type is None and transport is None:
@@ -195,7 +194,8 @@ class GraphQLEndpoint(GraphQL[GatewayContext, None]):
         return self.new_context(request.state.caller, request.state.request_id, max_age_seconds(request.headers))
 
     def new_context(self, caller: Caller, request_id: str, max_age_seconds: float | None) -> GatewayContext:
-        """The context of one operation."""
+        """The context of one operation, whose calls to Microsoft take their turn among those of all callers."""
+        ask_in_turn(caller_key(caller))
         wired = self.wired
         return GatewayContext(
             caller=caller,

@@ -30,7 +30,7 @@ from gateway.export_rows import SKU_COLUMNS, USER_COLUMNS, Form, Row, pieces, sk
 from gateway.http_refusals import HttpRefused, error_response
 from gateway.limits import LimitExceeded
 from gateway.metrics import count_use
-from gateway.overload import TakesTurns, Turns, caller_key
+from gateway.overload import TakesTurns, Turns
 from gateway.running_operations import RunningOperations
 from gateway.upstream_costs import asked_by_filter, tenants_in
 from resolvers.all_users import find_users
@@ -39,7 +39,6 @@ from resolvers.coverage import Coverage
 from resolvers.portfolio import find_skus
 from services.deadlines import start_deadline
 from services.errors import BadInput, GatewayError, NotPermitted, Throttled, Timeout, UpstreamError
-from services.upstream_turns import ask_in_turn
 
 SLOWEST_READER_SECONDS = 60.0
 """A piece that is not taken within this ends the answer: it holds the rows of all tenants."""
@@ -115,7 +114,6 @@ class ExportEndpoint:
         wired = self._endpoint.wired
         caller = await wired.authenticator.authenticate(request.scope["headers"])
         request.state.held.callback(await wired.callers.enter(caller))
-        ask_in_turn(caller_key(caller))
         given = _parameters(request.scope["query_string"])
         context = self._endpoint.new_context(caller, request.state.request_id, max_age_seconds(request.headers))
         seconds = self._limits.seconds
