@@ -31,6 +31,10 @@ IMPATIENT = WritePolicy(
 """As long as the gateway waits in tests after a write whose answer was lost."""
 
 
+PATIENT = {"GATEWAY_REDIS_CONNECT_TIMEOUT_SECONDS": "5", "GATEWAY_REDIS_OPERATION_TIMEOUT_SECONDS": "5"}
+"""As much time for Redis as a loaded machine may take, where a test is not about Redis in trouble."""
+
+
 class Gateway:
     """One running gateway. `ask` gives the whole answer as JSON; `data` insists that it has no errors."""
 
@@ -62,8 +66,11 @@ class Gateway:
 async def running_gateway(
     sandbox: SandboxState, upstream: httpx.AsyncBaseTransport | None = None, **settings: str
 ) -> AsyncIterator[Gateway]:
-    """A gateway over that sandbox, or over `upstream`, with these settings by their environment variables."""
-    read = Settings.from_env(settings, sandbox=True).with_sandbox(connection_settings(SANDBOX_URL))
+    """A gateway over that sandbox, or over `upstream`, with these settings by their environment variables.
+
+    It waits for Redis with more patience than in service, unless told otherwise: a busy machine is no trouble.
+    """
+    read = Settings.from_env(PATIENT | settings, sandbox=True).with_sandbox(connection_settings(SANDBOX_URL))
     app = create_app(read, sandbox, http=upstream or httpx.ASGITransport(create_sandbox(sandbox)), writes=IMPATIENT)
     async with (
         app.router.lifespan_context(app),

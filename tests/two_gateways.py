@@ -13,15 +13,13 @@ from redis import Redis
 
 from sandbox.app import create_app as create_sandbox
 from sandbox.state import SandboxState
-from tests.gateway_client import Gateway, running_gateway
+from tests.gateway_client import PATIENT, Gateway, running_gateway
 
 MANY_AT_ONCE = {
     "GATEWAY_MAX_RUNNING": "1000",
     "GATEWAY_MAX_WAITING": "1000",
     "GATEWAY_MAX_CALLER_RUNNING": "1000",
 }
-PATIENT = {"GATEWAY_REDIS_CONNECT_TIMEOUT_SECONDS": "5", "GATEWAY_REDIS_OPERATION_TIMEOUT_SECONDS": "5"}
-"""As much time for Redis as a loaded machine may take, where a test is not about Redis in trouble."""
 
 
 class Held(httpx.AsyncBaseTransport):

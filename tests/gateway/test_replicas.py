@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.gateway_client import PATIENT
 from tests.program import running
 from tests.redis_server import running_on_socket
 from tests.served_gateway import token_of
@@ -55,7 +56,7 @@ class Replicas:
 def running_replicas() -> Iterator[tuple[list[str], str]]:
     with running_on_socket() as (redis, _), running("sandbox", "--port", "0", lines=9) as sandbox:
         settings = dict(line.split("=", 1) for line in sandbox.lines)
-        shared = settings | {"GATEWAY_REDIS_URL": redis, "GATEWAY_DRAIN_ACCEPT_SECONDS": "0"}
+        shared = settings | PATIENT | {"GATEWAY_REDIS_URL": redis, "GATEWAY_DRAIN_ACCEPT_SECONDS": "0"}
         shared["GATEWAY_AUDIT_JOURNAL"] = f"{redis.removeprefix('unix://')}.journal"
         with (
             running("serve", "--port", "0", lines=1, settings=shared) as first,

@@ -11,8 +11,8 @@ from redis import Redis
 from sandbox.faults import read_rules
 from sandbox.people import stable_id
 from services.global_ids import encode_id
-from tests.gateway_client import CONTOSO, Gateway, running_gateway
-from tests.two_gateways import PATIENT, make_older
+from tests.gateway_client import CONTOSO, PATIENT, Gateway, running_gateway
+from tests.two_gateways import make_older
 
 ADELE = encode_id("User", CONTOSO, stable_id("user", "adele.vance@contoso.onmicrosoft.com"))
 NOBODY = encode_id("User", CONTOSO, "00000000-0000-4000-8000-000000000000")
