@@ -20,6 +20,7 @@ from services.cache import LookupCache
 from services.changes import Change, problem_of
 from services.errors import NotFound, NotPermitted, UpstreamError
 from services.idempotency import Claim, Done, IdempotencyStore, New, Reused, Running, Unknown, key_scope, request_id_for
+from services.later_checks import LaterChecks
 from services.outcomes import Field, Outcome, Problem, ProblemCode, Refusal
 from services.store_errors import StoreUnavailable
 from services.upstream_use import current_use
@@ -86,6 +87,7 @@ class ChangeRunner:
         self._seconds = seconds
         self._policy = policy
         self._running: set[asyncio.Task[Outcome]] = set()
+        self._later = LaterChecks()
 
     async def run(self, request: ChangeRequest, admit: Admission, work: Work) -> Outcome:
         """Gives what the change came to; whatever the caller can mend or has to know is among its problems.
@@ -127,6 +129,7 @@ class ChangeRunner:
             task.cancel()
         if self._running:
             await asyncio.wait(self._running, timeout=CUT_OFF_SECONDS)
+        await self._later.close()
 
     async def _audited(self, request: ChangeRequest, change: Change, admit: Admission, work: Work) -> Outcome:
         """Leaves one record of the change, however it ends; none of a dry run, nor of an answer given again."""
@@ -160,6 +163,20 @@ class ChangeRunner:
                 sent = tuple(current_use().write_correlation_ids[first:]) or (request.request_id,)
                 filled = _reached(record, change, errors)
                 await self._audit.complete(filled, state, filled.changes, sent)
+                if state is AuditOutcome.UNKNOWN:
+                    self._look_later(filled, change, errors, sent)
+
+    def _look_later(self, record: AuditRecord, change: Change, errors: list[str], sent: tuple[str, ...]) -> None:
+        """Has the record of a change that nobody could tell the end of completed, if Microsoft tells it in time."""
+        if not change.unsettled or any(write.read_back is None for write in change.unsettled):
+            return
+
+        async def settle(_: bool) -> None:
+            done = change.is_as_wanted
+            now = _reached(record, change, [] if done else errors)
+            await self._audit.complete(now, AuditOutcome.DONE if done else AuditOutcome.FAILED, now.changes, sent)
+
+        self._later.start(self._policy.later_looks_seconds, change.look_again, settle)
 
     async def _admitted(self, request: ChangeRequest, change: Change, admit: Admission, work: Work) -> Outcome:
         async def refusing(_: Change) -> Outcome:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from services.authorization import Caller, Permission
 from services.cache import LookupCache
@@ -43,6 +43,14 @@ _REASONS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Unsettled(Generic[T]):
+    """A write of which nobody could tell whether it was made: how it is read back, if that can be, and told."""
+
+    read_back: ReadBack[T] | None
+    made: Callable[[T], None]
+
+
 @dataclass(slots=True)
 class Change:
     """A mutation while it runs. `deadline` is a time.monotonic(); `scope` makes its request ids its own.
@@ -76,6 +84,8 @@ class Change:
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
     wanted: dict[str, Any] = field(default_factory=dict)
+    unsettled: list[Unsettled[Any]] = field(default_factory=list)
+    """The writes of which nobody could tell whether they were made."""
     _stale: set[Volatile] = field(default_factory=set)
 
     def seconds_left(self) -> float:
@@ -91,10 +101,16 @@ class Change:
         """Says for the audit log what holds, and what is to hold; `after` follows as the writes are made."""
         self.before, self.after, self.wanted = before, dict(before), wanted
 
-    async def write(self, step: str, send: Callable[[str], Awaitable[T]], read_back: ReadBack[T] | None) -> T:
+    async def write(
+        self,
+        step: str,
+        send: Callable[[str], Awaitable[T]],
+        read_back: ReadBack[T] | None,
+        made: Callable[[T], None],
+    ) -> T:
         """Makes one write of the change, once. Whatever its answer was, what it makes stale is out of date.
 
-        Without `read_back` nobody can read what was written.
+        Without `read_back` nobody can read what was written. `made` tells `after` of it, now or as soon as it is seen.
         """
         if not self.written and self.before_first_write is not None:
             await self.before_first_write()
@@ -110,11 +126,39 @@ class Change:
                 )
         except UpstreamError:
             raise  # Microsoft's word, or what was read afterwards: it was not made
+        except OutcomeUnknown:
+            self.applied = True
+            self.unsettled.append(Unsettled(read_back, made))
+            raise
         except BaseException:
             self.applied = True
             raise
         self.applied = True
+        made(done)
         return done
+
+    async def look_again(self) -> bool:
+        """Looks for the writes of which nobody could tell whether they were made, and tells whether all are there
+        now. What is there is in `after` then, and look-ups learn of it."""
+        missing = []
+        for write in self.unsettled:
+            seen = await write.read_back() if write.read_back is not None else None
+            if seen is None:
+                missing.append(write)
+            else:
+                write.made(seen.value)
+        self.unsettled = missing
+        async with self.cache.changing(self.tenant_id, self._stale):
+            return not missing
+
+    @property
+    def is_as_wanted(self) -> bool:
+        """Whether all that was asked for holds, as far as is known."""
+        return all(_in_order(self.after.get(name)) == _in_order(value) for name, value in self.wanted.items())
+
+
+def _in_order(value: Any) -> Any:
+    return sorted(value) if isinstance(value, list) else value or []
 
 
 def missing_permissions(caller: Caller, *permissions: Permission) -> list[Problem]:

@@ -69,12 +69,14 @@ class DeletionService:
         await self.deletions.remember(ref, sku_ids)  # first: nobody could tell afterwards
         try:
             await change.write(
-                "delete", lambda request_id: self.partner_center.delete_user(ref, request_id=request_id), read_back
+                "delete",
+                lambda request_id: self.partner_center.delete_user(ref, request_id=request_id),
+                read_back,
+                lambda _: change.after.update(change.wanted),
             )
         except UpstreamError:
             await self.deletions.forget(ref)
             raise
-        change.after = dict(change.wanted)
 
     async def _deleted_before(self, change: Change, user: User) -> Outcome:
         """The answer where an earlier run of the same change, whose end is not known, deleted the user."""
@@ -152,7 +154,10 @@ class DeletionService:
 
         try:
             restored = await change.write(
-                "restore", lambda request_id: self.partner_center.restore_user(ref, request_id=request_id), read_back
+                "restore",
+                lambda request_id: self.partner_center.restore_user(ref, request_id=request_id),
+                read_back,
+                lambda _: change.after.update(change.wanted),
             )
         except TenantNotFound:
             raise
@@ -162,7 +167,6 @@ class DeletionService:
             if error.reason is not RefusedReason.NAME_TAKEN:
                 raise
             raise Refusal(_taken(user, await self._holder(user))) from error
-        change.after |= change.wanted
         await self.deletions.forget(ref)
         return restored
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
@@ -120,14 +120,17 @@ class LicenseService:
                     raise Refusal(problem) from error
                 return Outcome(user=user, effects=effects, user_errors=(problem,))
             effects += plan.effects(group, forecast=False)
-            change.after = plan.after(change.after, group)
         return Outcome(user=user, effects=effects)
 
     async def _write(self, change: Change, user: User, step: str, group: LicenseChange, plan: LicensePlan) -> None:
         """Writes one license group, and once more where units are free although Microsoft says that none is: it
         gives its answer to a request id again for ten minutes, and a repeat under the same key has the same ids."""
+
+        def made(_: None) -> None:
+            change.after = plan.after(change.after, group)
+
         try:
-            await self.write_group(change, user, step, group, plan.plans_on(group))
+            await self.write_group(change, user, step, group, made, plan.plans_on(group))
         except Refused as error:
             if error.reason is not RefusedReason.NO_LICENSE_LEFT:
                 raise
@@ -135,7 +138,7 @@ class LicenseService:
             wanted = [one.sku_id for one in group.assign if one.sku_id not in plan.held]
             if not all(sku_id in skus and skus[sku_id].available_units > 0 for sku_id in wanted):
                 raise
-            await self.write_group(change, user, f"{step}-{uuid4()}", group, plan.plans_on(group))
+            await self.write_group(change, user, f"{step}-{uuid4()}", group, made, plan.plans_on(group))
 
     async def write_group(
         self,
@@ -143,6 +146,7 @@ class LicenseService:
         user: User,
         step: str,
         group: LicenseChange,
+        made: Callable[[None], None],
         plans_on: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         """One call with assignments and removals of one license group. `plans_on` are the service plans that are on
@@ -162,6 +166,7 @@ class LicenseService:
             step,
             lambda request_id: self.partner_center.update_licenses(user.ref, group, request_id=request_id),
             read_back,
+            made,
         )
 
     async def _problem(

@@ -200,6 +200,12 @@ class NewUserService:
             active = await self.partner_center.list_users(tenant_id, UserStatus.ACTIVE)
             return next((Applied(user) for user in active if _is_as_wanted(user, wanted)), None)
 
+        def made(user: User) -> None:
+            change.user_id = user.microsoft_id
+            change.after |= {
+                name: change.wanted[name] for name in ("userPrincipalName", "displayName", "usageLocation")
+            }
+
         # Another password is another request to Microsoft, which would give the answer to the first one's id.
         step = f"create-{uuid4()}" if change.resumed and wanted.password.value is None else "create"
         try:
@@ -207,11 +213,10 @@ class NewUserService:
                 step,
                 lambda request_id: self.partner_center.create_user(tenant_id, new_user, request_id=request_id),
                 read_back,
+                made,
             )
         except (Refused, Conflict) as error:
             raise Refusal(await self._refused(error, tenant_id, wanted, found)) from error
-        change.user_id = user.microsoft_id
-        change.after = {name: change.wanted[name] for name in ("userPrincipalName", "displayName", "usageLocation")}
         change.makes_stale(USER, user.ref)
         change.makes_stale(USER_ROLES, user.ref)
         change.makes_stale(LICENSES, user.ref)
@@ -244,7 +249,6 @@ class NewUserService:
         for index, role in enumerate(roles):
             try:
                 await self.users.add_role(change, user, role)
-                change.after.setdefault("roleIds", []).append(role.microsoft_id)
             except (UpstreamError, OutcomeUnknown) as error:
                 message = f"The user was created, but the role {role.name} was not given: "
                 problems.append(_of_step(problem_of(error, (*_ROLES, str(index))), message))
@@ -264,9 +268,12 @@ class NewUserService:
         for name, group in sorted(groups.items()):
             assign = tuple(LicenseAssignment(one.sku_id, one.disabled_plan_ids or ()) for one in group)
             sku_ids = [one.sku_id for one in group]
+
+            def made(_: None, sku_ids: Sequence[str] = sku_ids) -> None:
+                change.after["skuIds"] = [*change.after.get("skuIds", ()), *sku_ids]
+
             try:
-                await self.licenses.write_group(change, user, f"licenses-{name}", LicenseChange(assign=assign))
-                change.after.setdefault("skuIds", []).extend(sku_ids)
+                await self.licenses.write_group(change, user, f"licenses-{name}", LicenseChange(assign=assign), made)
                 effects += _effects(sku_ids, skus, forecast=False)
             except (UpstreamError, OutcomeUnknown) as error:
                 problems.append(_license_problem(error, toggles, sku_ids, skus))

@@ -108,12 +108,12 @@ class PasswordService:
                     ref, password.reveal(), force_change=choice.must_change, request_id=request_id
                 ),
                 None,
+                lambda _: change.after.update(change.wanted),
             )
         except OutcomeUnknown:
             return Problem(code=ProblemCode.OUTCOME_UNKNOWN, message=UNCONFIRMED, field=("input", "password"))
         except Refused as error:
             raise Refusal(password_problem(error, _ID)) from error
-        change.after = dict(change.wanted)
         return None
 
     def forecast(self, messages: Sequence[Message]) -> tuple[Delivery, ...]:

@@ -155,6 +155,9 @@ class UserService:
                 "information",
                 lambda request_id: self.partner_center.update_user(user.ref, information, request_id=request_id),
                 read_back,
+                lambda _: change.after.update(
+                    {FIELD_NAMES[name]: value or None for name, value in information.items()}
+                ),
             )
         except Refused as error:
             fields = {
@@ -163,7 +166,6 @@ class UserService:
             }
             name = fields.get(error.reason)
             raise Refusal(problem_of(error, ("input", name) if name else None, nothing_written=True)) from error
-        change.after |= {FIELD_NAMES[name]: value or None for name, value in information.items()}
         return edited
 
     async def _write_roles(self, change: Change, user: User, plan: _Plan) -> Problem | None:
@@ -172,16 +174,11 @@ class UserService:
             return None
         change.makes_stale(USER_ROLES, user.ref)
         change.makes_stale(ROLE_MEMBERS, *(RoleRef(user.tenant_id, one.microsoft_id) for one in plan.added))
-        holds = set(change.before["roleIds"])
         try:
             for role in plan.added:
                 await self.add_role(change, user, role)
-                holds.add(role.microsoft_id)
-                change.after["roleIds"] = sorted(holds)
             for role in plan.removed:
                 await self._remove_role(change, user, role)
-                holds.remove(role.microsoft_id)
-                change.after["roleIds"] = sorted(holds)
         except (UpstreamError, OutcomeUnknown) as error:
             if not change.applied:
                 raise Refusal(problem_of(error, _ROLES, nothing_written=True)) from error
@@ -193,19 +190,29 @@ class UserService:
     async def add_role(self, change: Change, user: User, role: DirectoryRole) -> None:
         """Gives one role; done also where the user holds it already."""
         ref = RoleRef(user.tenant_id, role.microsoft_id)
+
+        def made(_: None) -> None:
+            change.after["roleIds"] = sorted({*change.after.get("roleIds", ()), role.microsoft_id})
+
         try:
             await change.write(
                 f"add-role-{role.microsoft_id}",
                 lambda request_id: self.partner_center.add_role_member(ref, user, request_id=request_id),
                 lambda: self._holds(user.ref, role, wanted=True),
+                made,
             )
         except Refused as error:
             if error.reason is not RefusedReason.ALREADY_THERE:
                 raise
+            made(None)
 
     async def _remove_role(self, change: Change, user: User, role: DirectoryRole) -> None:
         """Takes one role; done also where the user holds it no more."""
         ref = RoleRef(user.tenant_id, role.microsoft_id)
+
+        def made(_: None) -> None:
+            change.after["roleIds"] = sorted(set(change.after["roleIds"]) - {role.microsoft_id})
+
         try:
             await change.write(
                 f"remove-role-{role.microsoft_id}",
@@ -213,11 +220,13 @@ class UserService:
                     ref, user.microsoft_id, request_id=request_id
                 ),
                 lambda: self._holds(user.ref, role, wanted=False),
+                made,
             )
         except NotFound:
             # Whose absence it is, the role's or the user's, is not said.
             if not await self._holds(user.ref, role, wanted=False):
                 raise
+            made(None)
 
     async def _holds(self, ref: UserRef, role: DirectoryRole, *, wanted: bool) -> Applied[None] | None:
         held = {one.microsoft_id for one in await self.partner_center.list_user_roles(ref)}

@@ -48,6 +48,8 @@ class WritePolicy:
     unsent_waits_seconds: tuple[float, ...] = (0.25, 0.5)
     """At most: of each a part by chance is waited, so that many writers do not come back at once."""
     most_throttled: int = 2
+    later_looks_seconds: tuple[float, ...] = (60.0, 300.0, 900.0)
+    """When is looked again, counted from its end, at a change of which nobody could tell whether it was made."""
 
 
 DEFAULT_POLICY: Final = WritePolicy()

@@ -64,14 +64,18 @@ class Gateway:
 
 @asynccontextmanager
 async def running_gateway(
-    sandbox: SandboxState, upstream: httpx.AsyncBaseTransport | None = None, **settings: str
+    sandbox: SandboxState,
+    upstream: httpx.AsyncBaseTransport | None = None,
+    writes: WritePolicy = IMPATIENT,
+    /,
+    **settings: str,
 ) -> AsyncIterator[Gateway]:
     """A gateway over that sandbox, or over `upstream`, with these settings by their environment variables.
 
     It waits for Redis with more patience than in service, unless told otherwise: a busy machine is no trouble.
     """
     read = Settings.from_env(PATIENT | settings, sandbox=True).with_sandbox(connection_settings(SANDBOX_URL))
-    app = create_app(read, sandbox, http=upstream or httpx.ASGITransport(create_sandbox(sandbox)), writes=IMPATIENT)
+    app = create_app(read, sandbox, http=upstream or httpx.ASGITransport(create_sandbox(sandbox)), writes=writes)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8000", timeout=30) as http,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -13,12 +15,12 @@ from sandbox.directory_roles import REPORTS_READER
 from sandbox.people import stable_id
 from sandbox.world import Customer
 from services.global_ids import encode_id
-from tests.gateway_client import running_gateway
+from tests.gateway_client import IMPATIENT, running_gateway
 from tests.upstream import Upstream
 
 EMS = "efccb6f7-5641-4e0e-bd10-b4976e1bf68e"
 AUDIT = """
-query ($id: ID!) { tenant(by: {id: $id}) { auditLog { nodes { action outcome correlationId } } } }
+query ($id: ID!) { tenant(by: {id: $id}) { auditLog { nodes { action outcome correlationId changes } } } }
 """
 TENANT = encode_id("Tenant", CONTOSO_ID)
 
@@ -188,6 +190,33 @@ async def test_what_nobody_can_tell_is_unknown_and_settled_by_a_repeat_with_the_
         assert second["userErrors"] == [{"code": "OUTCOME_UNKNOWN", "retryable": False}]
     else:
         assert second["userErrors"] == []
+
+
+@pytest.mark.parametrize("name", [name for name, action in ACTIONS.items() if action.mutation != "resetUserPassword"])
+@pytest.mark.parametrize("word", ["lost", "503"])
+async def test_the_record_of_what_nobody_could_tell_is_completed_later(sandbox, name, word):
+    """Nothing can be read for a while, and nobody asks again; the first later looks fail too."""
+    action, upstream = ACTIONS[name], Upstream(sandbox, word, word, word)
+    upstream.reads_fail = True
+    later = replace(IMPATIENT, later_looks_seconds=(0.2, 0.4, 1.5))
+    async with running_gateway(sandbox, upstream, later) as gateway:
+        payload = await carry_out(gateway, action)
+        await asyncio.sleep(0.5)
+        upstream.reads_fail = False
+        [unknown] = await records(gateway)
+        for _ in range(60):
+            [settled] = await records(gateway)
+            if settled["outcome"] != "UNKNOWN":
+                break
+            await asyncio.sleep(0.05)
+
+    assert [error["code"] for error in payload["userErrors"]] == ["OUTCOME_UNKNOWN"]
+    assert unknown["outcome"] == "UNKNOWN"
+    assert settled == unknown | {"outcome": "DONE" if word == "lost" else "FAILED", "changes": settled["changes"]}
+    before, after = (json.loads(settled["changes"])[name] for name in ("before", "after"))
+    assert (after != before) is (word == "lost")
+    assert action.applied(sandbox.world.customers[CONTOSO_ID]) is (word == "lost")
+    assert len(sandbox.audit.records) == (1 if word == "lost" else 0)
 
 
 @pytest.mark.parametrize("name", ACTIONS)
