@@ -31,6 +31,7 @@ REPEATS = 6
 VARYING = frozenset({"asOf", "oldestAsOf", "coverage", "version", "daysLeft"})
 ALLOWED_CODES = frozenset({"UPSTREAM_ERROR", "THROTTLED", "TIMEOUT", "UNAVAILABLE"})
 UNDECIDED = "OUTCOME_UNKNOWN"
+_NO_QUERIES = ("mutation", "subscription")
 _NOT_STEADY = ("20-", "21-", "22-")
 """Examples that look at all tenants, Northwind too, or at what was done."""
 
@@ -229,7 +230,7 @@ def holds(person: dict[str, Any]) -> bool:
 def _examples() -> Iterator[tuple[str, dict[str, Any]]]:
     for path in sorted((ROOT / "examples").glob("*.graphql")):
         query = path.read_text(encoding="utf-8")
-        if path.name.startswith(_NOT_STEADY) or any(line.startswith("mutation") for line in query.splitlines()):
+        if path.name.startswith(_NOT_STEADY) or any(line.startswith(_NO_QUERIES) for line in query.splitlines()):
             continue
         variables = path.with_suffix(".variables.json")
         given = json.loads(variables.read_text(encoding="utf-8")) if variables.exists() else {}

@@ -68,6 +68,7 @@ def test_any_of_several_workers_gives_the_figures_of_all(sandbox_settings):
         url = gateway.lines[0].split()[1]
         headers = {"Authorization": f"Bearer {token}"}
         statuses = [httpx.post(url, json={"query": TENANTS}, headers=headers).status_code for _ in range(10)]
+        until_all_are_sampled(url.replace("graphql", "metrics"))
         seen = [figures(httpx.get(url.replace("graphql", "metrics")).text) for _ in range(4)]
         killed = workers_of(gateway.process.pid)[0]
         os.kill(killed, signal.SIGKILL)
@@ -78,6 +79,14 @@ def test_any_of_several_workers_gives_the_figures_of_all(sandbox_settings):
     assert statuses == [200] * 10
     assert [each['gateway_request_seconds_count{path="/graphql",status="200"}'] for each in seen] == [10] * 4
     assert {each["gateway_upstream_slots"] for each in seen} == {64}
+
+
+def until_all_are_sampled(url: str) -> None:
+    """Gauges are taken twice a second, and a worker that has just started has none."""
+    deadline = time.monotonic() + 30
+    while figures(httpx.get(url).text)["gateway_upstream_slots"] < 64:
+        assert time.monotonic() < deadline, "not all workers give their gauges"
+        time.sleep(0.05)
 
 
 def workers_of(supervisor: int) -> list[int]:
