@@ -262,7 +262,7 @@ async def test_a_started_user_is_asked_again_under_its_id_for_ten_minutes(minute
                 sent.append(request_id)
 
             change.plans({"skuIds": ["sku"]}, {"skuIds": []})
-            await change.write("licenses-group1", send, None)
+            await change.write("licenses-group1", send, None, lambda _: None)
             return Outcome()
 
     cache = connect_cache(None, "sandbox:test")
