@@ -17,7 +17,7 @@ describe(
     DONE="It was made",
     REFUSED="It was refused before anything was written",
     FAILED="It failed; the changes say how far it came",
-    UNKNOWN="Microsoft did not say whether it was made. It is looked at again after 1, 5 and 15 minutes",
+    UNKNOWN="Microsoft did not say whether it was made. Looked at again after 1, 5, 15 minutes, save passwords",
 )
 
 

@@ -171,7 +171,7 @@ class ChangeRunner:
         if not change.unsettled or any(write.read_back is None for write in change.unsettled):
             return
 
-        async def settle(_: bool) -> None:
+        async def settle() -> None:
             done = change.is_as_wanted
             now = _reached(record, change, [] if done else errors)
             await self._audit.complete(now, AuditOutcome.DONE if done else AuditOutcome.FAILED, now.changes, sent)

@@ -140,16 +140,13 @@ class Change:
     async def look_again(self) -> bool:
         """Looks for the writes of which nobody could tell whether they were made, and tells whether all are there
         now. What is there is in `after` then, and look-ups learn of it."""
-        missing = []
-        for write in self.unsettled:
+        for write in tuple(self.unsettled):
             seen = await write.read_back() if write.read_back is not None else None
-            if seen is None:
-                missing.append(write)
-            else:
+            if seen is not None:
+                self.unsettled.remove(write)  # at once: the look at the next may fail
                 write.made(seen.value)
-        self.unsettled = missing
         async with self.cache.changing(self.tenant_id, self._stale):
-            return not missing
+            return not self.unsettled
 
     @property
     def is_as_wanted(self) -> bool:

@@ -29,11 +29,11 @@ class LaterChecks:
         self,
         waits_seconds: tuple[float, ...],
         look: Callable[[], Awaitable[bool]],
-        settle: Callable[[bool], Awaitable[None]],
+        settle: Callable[[], Awaitable[None]],
     ) -> None:
         """Looks at each of these times after now, until `look` gives True: whether all that was asked for is there.
 
-        `settle` is told so; it is told False where the last look saw that it is not. A look that fails tells nothing.
+        `settle` is called then, or where the last look saw that it is not. A look that fails tells nothing.
         """
         if len(self._tasks) >= MOST_WAITING:
             log.warning("left unknown: too many changes wait to be looked at", waiting=len(self._tasks))
@@ -52,7 +52,7 @@ class LaterChecks:
 
 
 async def _check(
-    waits_seconds: tuple[float, ...], look: Callable[[], Awaitable[bool]], settle: Callable[[bool], Awaitable[None]]
+    waits_seconds: tuple[float, ...], look: Callable[[], Awaitable[bool]], settle: Callable[[], Awaitable[None]]
 ) -> None:
     there: bool | None = None
     passed = 0.0
@@ -68,6 +68,6 @@ async def _check(
             if there:
                 break
         if there is not None:
-            await settle(there)
+            await settle()
     except Exception:
         log.exception("a change is left unknown")  # a defect of ours, and no reason for others to end
