@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -34,9 +35,10 @@ T = TypeVar("T")
 PAGE_SIZE = "500"
 """The largest page that Partner Center gives, for customers and for users."""
 MAX_PAGES = 2000
-LICENSE_GROUPS = [("licenseGroupIds", "Group1"), ("licenseGroupIds", "Group2")]
+LICENSE_GROUPS = "licenseGroupIds=Group1&licenseGroupIds=Group2"
 """Without them only group1 is given, and Minecraft's licenses are missing."""
 CONTINUATION = "MS-ContinuationToken"
+_NOTHING_TO_QUOTE = re.compile(r"[A-Za-z0-9_-]+")
 OWN_HEADERS = frozenset({"ms-requestid", "ms-correlationid"})
 
 log = structlog.get_logger(__name__)
@@ -244,7 +246,7 @@ class PartnerCenterClient:
         path: str,
         page_shape: type[wire.Page[T]],
         tenant_id: str | None,
-        params: Mapping[str, str] | list[tuple[str, str]] | None = None,
+        params: Mapping[str, str] | str | None = None,
     ) -> tuple[list[T], datetime]:
         """Gives the items of all pages, and when the first page arrived: no item is older than that.
 
@@ -308,7 +310,11 @@ def _active(user: User) -> User:
 
 
 def _path(tenant_id: str, *parts: str) -> str:
-    return "/customers/" + "/".join(quote(part, safe="") for part in (tenant_id, *parts))
+    return "/customers/" + "/".join(map(_quoted, (tenant_id, *parts)))
+
+
+def _quoted(part: str) -> str:
+    return part if _NOTHING_TO_QUOTE.fullmatch(part) else quote(part, safe="")
 
 
 def _user_path(user: UserRef, *parts: str) -> str:

@@ -153,6 +153,8 @@ class Slots:
 
     def _next(self, turns: Turns) -> Slot | None:
         """Takes out the next that may have a slot; its caller, and there its tenant, come last from now on."""
+        if self._in_flight >= self._total.at(self._clock()):
+            return None
         chosen: Slot | None = None
         fewest = math.inf
         for caller_key, tenants in turns.items():

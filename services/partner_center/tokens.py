@@ -24,9 +24,10 @@ import msgspec
 import structlog
 
 from services.errors import Misconfigured, SignInAgain, SignInError, SignInUnavailable, UpstreamError
+from services.partner_center.network import httpx_timeouts
 from services.partner_center.refresh_tokens import RefreshTokenStore
 from services.partner_center.token_handover import HandedToken, TokenHandover
-from services.partner_center.transport import CONNECT_SECONDS, httpx_timeouts, map_exceptions
+from services.partner_center.transport import CONNECT_SECONDS, map_exceptions
 from services.partner_center.wire_errors import BYTE_ORDER_MARK
 from services.secret import Secret
 

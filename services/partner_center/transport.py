@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import httpx
@@ -32,6 +32,7 @@ from services.errors import Timeout, UpstreamError
 from services.partner_center.admission import Admission, CallEvent, UpstreamHealth
 from services.partner_center.breakers import Breakers, Outcome
 from services.partner_center.gates import Gates, GateScope, scope_of
+from services.partner_center.network import READS, HttpRequest, exchange_over
 from services.partner_center.retries import BROKEN, Retries
 from services.partner_center.slots import Slots
 from services.partner_center.wire_errors import (
@@ -43,14 +44,11 @@ from services.partner_center.wire_errors import (
 )
 from services.upstream_use import current_use
 
-MAX_BODY_BYTES = 16 * 1024 * 1024
 CONNECT_SECONDS = 3.0
-SEND_SECONDS = 10.0
 READ_SECONDS = 20.0
 WRITE_SECONDS = 60.0
 TELLING_SECONDS = 5.0
 """A call that was given less, since its request's time ran out, says nothing of Microsoft by not being answered."""
-READS = frozenset({"GET", "HEAD"})
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +72,7 @@ class Answer:
 
     status: int
     body: bytes = field(repr=False)
-    headers: httpx.Headers = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
     received_at: datetime
     request_id: str
     correlation_id: str
@@ -119,9 +117,9 @@ class Transport:
         on_event: Callable[[CallEvent], None] = lambda _: None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._http = http
+        self._exchange = exchange_over(http).exchange
         self._tokens = tokens
-        self._root = httpx.URL(base_url.rstrip("/") + "/v1")
+        self._root = base_url.rstrip("/") + "/v1"
         self._admission = Admission(
             Slots(max_in_flight, max_in_flight_per_tenant), gates or Gates(), breakers or Breakers(), on_event
         )
@@ -147,7 +145,7 @@ class Transport:
         *,
         tenant_id: str | None,
         body: object | None = None,
-        params: Mapping[str, str] | list[tuple[str, str]] | None = None,
+        params: Mapping[str, str] | str | None = None,
         headers: Mapping[str, str] | None = None,
         request_id: str | None = None,
     ) -> Answer:
@@ -246,12 +244,8 @@ class Transport:
                 if call.method not in READS:
                     use.write_correlation_ids.append(correlation_id)
                 async with asyncio.timeout(total_seconds):
-                    response = await self._http.handle_async_request(request)
-                    try:
-                        status = response.status_code
-                        content = await _read_body(response)
-                    finally:
-                        await response.aclose()
+                    answer = await self._exchange(request)
+                status = answer.status
         finally:
             log.debug(
                 "partner_center_call",
@@ -263,18 +257,17 @@ class Transport:
                 duration_seconds=round(time.perf_counter() - started, 4),
             )
         return Answer(
-            status=response.status_code,
-            body=content.removeprefix(BYTE_ORDER_MARK),
-            headers=response.headers,
+            status=answer.status,
+            body=answer.body.removeprefix(BYTE_ORDER_MARK),
+            headers=answer.headers,
             received_at=self._clock(),
             request_id=call.request_id,
             correlation_id=correlation_id,
-            reason_phrase=response.reason_phrase,
+            reason_phrase=answer.reason_phrase,
         )
 
-    def _build(self, call: _Call, token: str, correlation_id: str, total_seconds: float) -> httpx.Request:
-        url = httpx.URL(f"{self._root}{call.path}")
-        if url.netloc != self._root.netloc or not url.path.startswith(f"{self._root.path}/"):
+    def _build(self, call: _Call, token: str, correlation_id: str, total_seconds: float) -> HttpRequest:
+        if leads_away(call.path):
             raise UpstreamError("A path would have led away from Partner Center.", sent=False)
         headers = {
             **call.headers,
@@ -287,8 +280,8 @@ class Transport:
         }
         if call.content is not None:
             headers["Content-Type"] = "application/json"
-        timeouts = httpx_timeouts(total_seconds, self._connect_seconds)
-        return httpx.Request(call.method, url, headers=headers, content=call.content, extensions=timeouts)
+        url = self._root + call.path
+        return HttpRequest(call.method, url, headers, call.content, total_seconds, self._connect_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,18 +343,19 @@ def _outcome(error: UpstreamError, seconds: float) -> Outcome:
     return Outcome.FAILED
 
 
-def httpx_timeouts(total_seconds: float, connect_seconds: float) -> dict[str, object]:
-    """httpx's own limits, between two bytes: they notice a dead connection, the total bounds a slow one."""
-    timeout = httpx.Timeout(
-        total_seconds, connect=min(connect_seconds, total_seconds), write=min(SEND_SECONDS, total_seconds)
-    )
-    return {"timeout": timeout.as_dict()}
+def leads_away(path: str) -> bool:
+    """Whether a path, relative to /v1, may lead out of it: one that climbs, in whatever spelling."""
+    if not path.startswith("/") or "#" in path:
+        return True
+    steps = unquote(path.partition("?")[0]).replace("\\", "/").split("/")
+    return ".." in steps or "." in steps
 
 
-def with_params(path: str, params: Mapping[str, str] | list[tuple[str, str]] | None) -> str:
-    """Gives the path with its query. Blanks become %20: Partner Center's own links write them so."""
+def with_params(path: str, params: Mapping[str, str] | str | None) -> str:
+    """Gives the path with its query; a text is one already. Blanks become %20, as in Partner Center's own links."""
     path = path if path.startswith("/") else f"/{path}"
-    return f"{path}?{urlencode(params, quote_via=quote)}" if params else path
+    query = params if params is None or isinstance(params, str) else urlencode(params, quote_via=quote)
+    return f"{path}?{query}" if query else path
 
 
 def path_of_link(uri: str) -> str:
@@ -377,16 +371,3 @@ def path_of_link(uri: str) -> str:
     if path[:4].lower() == "/v1/":
         path = path[3:]
     return f"{path}?{parts.query}" if parts.query else path
-
-
-async def _read_body(response: httpx.Response) -> bytes:
-    pieces = []
-    size = 0
-    async for piece in response.aiter_bytes():
-        size += len(piece)
-        if size > MAX_BODY_BYTES:
-            raise UpstreamError(
-                f"Microsoft's answer is larger than {MAX_BODY_BYTES} bytes.", status=response.status_code
-            )
-        pieces.append(piece)
-    return b"".join(pieces)

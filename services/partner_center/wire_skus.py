@@ -171,21 +171,25 @@ def read_subscribed_sku(shape: SubscribedSkuShape, tenant_id: str, as_of: dateti
 def read_license(shape: LicenseShape, tenant_id: str) -> License:
     product = shape.product_sku
     sku_id = product.id.lower()
-    plans = shape.service_plans or ()
+    assigned: list[ServicePlan] = []
+    disabled: list[ServicePlan] = []
+    for plan in shape.service_plans or ():
+        (assigned if _works(plan.capability_status) else disabled).append(read_plan(plan))
     return License(
         tenant_id=tenant_id,
         sku_id=sku_id,
         sku_part_number=product.sku_part_number or None,
         product_name=product.name or product.sku_part_number or sku_id,
         license_group_id=(product.license_group_id or "group1").lower(),
-        assigned_plans=tuple(read_plan(plan) for plan in plans if _is_working(plan)),
-        disabled_plans=tuple(read_plan(plan) for plan in plans if not _is_working(plan)),
+        assigned_plans=tuple(assigned),
+        disabled_plans=tuple(disabled),
     )
 
 
-def _is_working(plan: PlanShape) -> bool:
+@lru_cache(maxsize=64)
+def _works(capability_status: str | None) -> bool:
     """Working plans are `Assigned`; disabled ones are left out or carry a status that no source names."""
-    status = (plan.capability_status or "").lower()
+    status = (capability_status or "").lower()
     return status in WORKING_PLAN_STATUSES or status.startswith("pending")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import socket
 import struct
 import time
@@ -13,7 +14,7 @@ import pytest
 
 from services.deadlines import start_deadline
 from services.errors import Timeout, UpstreamError
-from services.partner_center.network import Network
+from services.partner_center.network import MAX_BODY_BYTES, Network
 from services.partner_center.retries import Retries
 from services.partner_center.transport import Transport
 from tests.redis_server import free_ports
@@ -105,16 +106,18 @@ class Tokens:
 async def transport_to(line: Line, *, read_seconds: float = 20.0) -> AsyncIterator[Transport]:
     server = await asyncio.start_server(line.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with Network(40) as http:
-        yield Transport(
-            http,
-            Tokens(),
-            base_url=f"http://127.0.0.1:{port}",
-            read_seconds=read_seconds,
-            write_seconds=read_seconds,
-            retries=Retries(chance=lambda: 0.1),
-        )
-    server.close()
+    try:
+        async with Network(40) as http:
+            yield Transport(
+                http,
+                Tokens(),
+                base_url=f"http://127.0.0.1:{port}",
+                read_seconds=read_seconds,
+                write_seconds=read_seconds,
+                retries=Retries(chance=lambda: 0.1),
+            )
+    finally:
+        server.close()
 
 
 async def ask(transport: Transport, method: str = "GET") -> int:
@@ -200,3 +203,89 @@ async def test_who_gives_up_ends_the_call_at_once(behaviour):
         assert transport.health().calls_in_flight == 0
 
     assert took < 0.1
+
+
+def packed_answer(content: bytes, coding: bytes = b"gzip") -> Behaviour:
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (coding, len(content))
+        writer.write(head + content)
+        await writer.drain()
+
+    return answer
+
+
+async def body_of(behaviour: Behaviour) -> bytes:
+    async with transport_to(Line(*[behaviour] * 3)) as transport:
+        return (await transport.request("GET", "/customers", tenant_id=None, request_id="A")).body
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"GZIP", b"x-gzip"])
+async def test_a_packed_answer_is_unpacked(coding):
+    assert await body_of(packed_answer(gzip.compress(b"[1]" * 9), coding)) == b"[1]" * 9
+
+
+async def test_a_packed_answer_may_have_16_mebibytes_unpacked():
+    assert len(await body_of(packed_answer(gzip.compress(b" " * MAX_BODY_BYTES, 1)))) == MAX_BODY_BYTES
+    with pytest.raises(UpstreamError, match="larger than"):
+        await body_of(packed_answer(gzip.compress(b" " * (MAX_BODY_BYTES + 1), 1)))
+
+
+@pytest.mark.parametrize(
+    ("content", "coding"),
+    [(b"no gzip", b"gzip"), (gzip.compress(b"{}" * 99)[:-9], b"gzip"), (b"{}", b"br")],
+    ids=["broken", "cut short", "never asked for"],
+)
+async def test_an_answer_that_cannot_be_unpacked_cannot_be_read(content, coding):
+    with pytest.raises(UpstreamError, match="could not be read"):
+        await body_of(packed_answer(content, coding))
+
+
+async def test_an_answer_that_is_too_large_as_it_comes_is_given_up():
+    async def floods(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (MAX_BODY_BYTES * 100))
+        while True:
+            writer.write(b" " * 1024 * 1024)
+            await writer.drain()
+
+    with pytest.raises(UpstreamError, match="larger than"):
+        await body_of(floods)
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("/customers/x/users", "/v1/customers/x/users"),
+        ("/customers?size=5&filter=%7B%22a%22%3A1%7D", "/v1/customers?size=5&filter=%7B%22a%22%3A1%7D"),
+        ("/a b/ü?q= x", "/v1/a%20b/%C3%BC?q=%20x"),
+        ("//evil.example/x", "/v1//evil.example/x"),
+    ],
+)
+async def test_a_path_goes_out_as_it_is_but_for_what_no_path_may_hold(path, target):
+    lines: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lines.append(await reader.readline())
+        await reader.readuntil(b"\r\n\r\n")
+        await answers(writer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with Network(40) as http:
+        root = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await Transport(http, Tokens(), base_url=root).request("GET", path, tenant_id=None)
+    server.close()
+
+    assert lines == [f"GET {target} HTTP/1.1\r\n".encode()]
+
+
+@pytest.mark.parametrize(
+    "path", ["/../x", "/a/../../x", "/a/%2e%2e/x", "/a/..%2fx", "/a\\..\\x", "/./x", "/a#b", "/a\nb"]
+)
+async def test_a_path_that_may_lead_elsewhere_is_not_asked_for(path):
+    line = Line()
+    async with transport_to(line) as transport:
+        with pytest.raises(UpstreamError) as caught:
+            await transport.request("GET", path, tenant_id=None)
+
+    assert line.seen == []
+    assert "led away" in str(caught.value) or "could not be made" in str(caught.value)

@@ -11,7 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.errors import Misconfigured, SignInAgain, SignInUnavailable, Throttled, Timeout, UpstreamError
-from services.partner_center.transport import MAX_BODY_BYTES, path_of_link
+from services.partner_center.network import MAX_BODY_BYTES
+from services.partner_center.transport import path_of_link
 from tests.services.partner_center.scripted import BASE_URL, NOW, Wired, raw, reply
 
 TENANT = "4d3cf487-70f4-4e1e-9ff1-b2bfce8d9f04"
