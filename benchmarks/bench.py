@@ -98,7 +98,7 @@ class Bench:
         who: dict[str, object] = {"sub": "bench", "name": "Bench", "kind": "partner", "permissions": ["READ"]}
         claims = who | {"iss": f"{upstream}/", "aud": AUDIENCE, "iat": now, "exp": now + 86_400}
         self._token = jwt.encode({"alg": "RS256", "kid": "bench", "typ": "at+jwt"}, claims, key)
-        naive, ours = free_port(), free_port()
+        naive, ours, anew = free_port(), free_port(), free_port()
         server = ["uvicorn", "--http", "h11", "--loop", "asyncio", "--no-access-log", "--port", str(naive)]
         self.gateways = [
             stack.enter_context(running(name, port, command, environ, core=1, folder=folder))
@@ -114,6 +114,12 @@ class Bench:
                     ours,
                     [sys.executable, "-m", "gateway", "serve", "--port", str(ours)],
                     settings(upstream),
+                ),
+                (
+                    "ours, no answer given again",
+                    anew,
+                    [sys.executable, "-m", "gateway", "serve", "--port", str(anew)],
+                    settings(upstream) | {"GATEWAY_ANSWER_BYTES": "0"},
                 ),
             )
         ]

@@ -75,6 +75,7 @@ class Settings:
     redis_connect_timeout_seconds: Annotated[float, values.seconds(0.01, 10)] = 0.2
     redis_operation_timeout_seconds: Annotated[float, values.seconds(0.005, 5)] = 0.05
     cache_bytes: Annotated[int, values.whole_number(0, 16 * 1024**3)] = 64 * 1024 * 1024
+    answer_bytes: Annotated[int, values.whole_number(0, 16 * 1024**3)] = 32 * 1024 * 1024
 
     auth_issuer: Annotated[str, values.web_url()] = ""
     auth_audience: Annotated[str, values.plain_text()] = ""

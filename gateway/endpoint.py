@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -40,12 +40,15 @@ from gateway.execution import LimitedSchema
 from gateway.graphiql_page import Example, graphiql_response
 from gateway.http_refusals import HttpRefused, error_response
 from gateway.http_requests import AskedOperation, RequestLimits, decode, names_operation, read_request
+from gateway.kept_answers import KeptAnswers
 from gateway.media_types import GRAPHQL_RESPONSE, JSON, answer_type, names_html
+from gateway.metrics import REPEATED, count_use
 from gateway.overload import CallerTurns, caller_key
 from gateway.sockets import SocketHandler, Sockets
 from gateway.trusted_documents import NotTrusted, TrustedDocuments
 from loaders.registry import Loaders
 from loaders.shared_reads import SharedReads
+from loaders.traces import ReadTrace
 from resolvers.context import ChangeServices, GatewayContext
 from services.authorization import Caller
 from services.cache import LookupCache
@@ -71,6 +74,7 @@ class Collaborators:
     changes: ChangeServices
     stores: Stores
     callers: CallerTurns
+    answers: KeptAnswers
 
 
 class GraphQLEndpoint(GraphQL[GatewayContext, None]):
@@ -159,8 +163,26 @@ class GraphQLEndpoint(GraphQL[GatewayContext, None]):
         if transport is not None and (media_type is None or self._is_subscription(request.state.asked)):
             request.state.asked = replace(request.state.asked, protocol=transport.protocol)
             self._begin_stream(request, caller)
-        response: Response = await self.run(request)
-        return self._cachable(request, response)
+        elif asked.body is not None and "cache-control" not in request.headers:
+            return await self._answer_or_repeat(request, (caller, request.state.media_type, asked.body))
+        return self._cachable(request, await self.run(request))
+
+    async def _answer_or_repeat(self, request: Request, key: Hashable) -> Response:
+        """Gives what was answered to the same question where it would be answered again, else answers it."""
+        kept = await self.wired.answers.find(key)
+        if kept is not None:
+            count_use(kept.use)
+            REPEATED.inc()
+            return _response(kept.body(request.state.request_id), request.state.media_type)
+        trace = request.state.trace = ReadTrace()
+        try:
+            response: Response = await self.run(request)
+        finally:
+            basis = trace.take()
+        use = getattr(request.state, "whole_answers_use", None)
+        if use is not None and trace.repeatable:
+            self.wired.answers.keep(key, bytes(response.body), request.state.request_id, basis, use)
+        return response
 
     def _begin_stream(self, request: Request, caller: Caller) -> None:
         """A subscription lasts: it takes no turn of the requests, but counts with the caller's sockets."""
@@ -191,20 +213,27 @@ class GraphQLEndpoint(GraphQL[GatewayContext, None]):
             raise HttpRefused(HTTPStatus.BAD_REQUEST, str(refused), code=refused.code) from refused
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> GatewayContext:
-        return self.new_context(request.state.caller, request.state.request_id, max_age_seconds(request.headers))
+        state = request.state
+        trace = getattr(state, "trace", None)
+        context = self.new_context(state.caller, state.request_id, max_age_seconds(request.headers), trace)
+        state.upstream_use = context.upstream_use
+        return context
 
-    def new_context(self, caller: Caller, request_id: str, max_age_seconds: float | None) -> GatewayContext:
+    def new_context(
+        self, caller: Caller, request_id: str, max_age_seconds: float | None, trace: ReadTrace | None = None
+    ) -> GatewayContext:
         """The context of one operation, whose calls to Microsoft take their turn among those of all callers."""
         ask_in_turn(caller_key(caller))
         wired = self.wired
         return GatewayContext(
             caller=caller,
-            loaders=Loaders(wired.partner_center, wired.reads, max_age_seconds),
-            now=wired.now,
+            loaders=Loaders(wired.partner_center, wired.reads, max_age_seconds, trace),
+            clock=wired.now,
             max_page_size=self._settings.max_page_size,
             request_id=request_id,
             upstream_use=start_counting(),
-            changes=wired.changes,
+            services=wired.changes,
+            trace=trace or ReadTrace(),
         )
 
     def is_request_allowed(self, request: Any) -> bool:  # Any: Strawberry's view of a request
@@ -269,6 +298,8 @@ class GraphQLEndpoint(GraphQL[GatewayContext, None]):
             answer["errors"] = [error.formatted for error in map(answer_of, result.errors)]
         if not _was_refused(result):
             answer["data"] = result.data
+        if not result.errors:
+            request.state.whole_answers_use = request.state.upstream_use
         if result.extensions:
             answer["extensions"] = result.extensions
         if self._trusted is not None and request.method == "GET" and not result.errors:
@@ -281,7 +312,7 @@ class GraphQLEndpoint(GraphQL[GatewayContext, None]):
         media_type = sub_response.media_type or JSON
         refused = media_type == GRAPHQL_RESPONSE and "data" not in response_data
         status = HTTPStatus.BAD_REQUEST if refused else HTTPStatus.OK
-        return Response(_encode(response_data), status, media_type=f"{media_type}; charset=utf-8")
+        return _response(_encode(response_data), media_type, status)
 
     def encode_json(self, data: object) -> str:
         return _encode(data).decode()  # a text: the sockets' messages are
@@ -313,6 +344,10 @@ def _was_refused(result: ExecutionResult) -> bool:
     errors = result.errors or []
     codes = {(error.extensions or {}).get("code") for error in errors}
     return result.data is None and bool(errors) and not any(e.path for e in errors) and not codes & _AFTER_EXECUTION
+
+
+def _response(body: bytes, media_type: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return Response(body, status, media_type=f"{media_type}; charset=utf-8")
 
 
 def _encode(data: object) -> bytes:

@@ -91,6 +91,9 @@ class LimitedSchema(strawberry.Schema):
         seconds = limits.mutation_timeout_seconds if is_mutation else limits.query_timeout_seconds
         # What waits for Microsoft ends with this, so that the answer holds what is there by then.
         start_deadline(seconds)
+        trace = getattr(execution_context.context, "trace", None)
+        if is_mutation and trace is not None:
+            trace.repeatable = False
         try:
             async with asyncio.timeout(seconds + ANSWER_SECONDS) as timeout:
                 with self.running.mutation() if is_mutation else self.running.query(timeout):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -36,20 +36,19 @@ class AskedOperation:
     operation_name: str | None
     extensions: dict[str, Any] | None
     document_id: str | None
+    body: bytes | None = None
+    """The bytes that all of this stands in; None for a GET request."""
 
 
 async def read_request(request: Request, limits: RequestLimits) -> AskedOperation:
     """Reads a GET or POST request."""
     if request.method == "GET":
-        members = _from_url(request.scope["query_string"])
-    elif request.method == "POST":
+        return read_members(_from_url(request.scope["query_string"]), limits)
+    if request.method == "POST":
         _check_body_type(request)
-        members = decode(await _read_body(request, limits))
-    else:
-        raise HttpRefused(
-            HTTPStatus.METHOD_NOT_ALLOWED, f"Only {METHODS} are answered here.", headers={"Allow": METHODS}
-        )
-    return read_members(members, limits)
+        body = await _read_body(request, limits)
+        return replace(read_members(decode(body), limits), body=body)
+    raise HttpRefused(HTTPStatus.METHOD_NOT_ALLOWED, f"Only {METHODS} are answered here.", headers={"Allow": METHODS})
 
 
 def names_operation(request: Request) -> bool:

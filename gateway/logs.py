@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextlib import nullcontext
 from typing import Any, Literal, TextIO
 from urllib.parse import urlsplit
 
@@ -38,13 +39,7 @@ def configure_logging(level: str, form: Literal["json", "console"] | None = None
         mask_secrets,
     ]
     number = logging.getLevelNamesMapping()[level.upper()]
-    structlog.configure(
-        processors=[*common, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        cache_logger_on_first_use=True,
-    )
-    rendering: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    rendering: list[Processor] = []
     if console:
         # The plain form: the others print the variables of every frame.
         plain = structlog.dev.plain_traceback
@@ -52,7 +47,16 @@ def configure_logging(level: str, form: Literal["json", "console"] | None = None
     else:
         rendering += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=common, processors=rendering))
+    without_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=common, processors=[without_meta, *rendering])
+    )
+    structlog.configure(
+        processors=[*common, *rendering],
+        logger_factory=lambda *names: _Lines(handler, *names),
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        cache_logger_on_first_use=True,
+    )
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
@@ -65,6 +69,26 @@ def configure_logging(level: str, form: Literal["json", "console"] | None = None
     silent = logging.getLogger("strawberry.execution")
     silent.handlers, silent.propagate = [logging.NullHandler()], False
     logging.captureWarnings(True)
+
+
+class _Lines:
+    """Writes finished lines through a handler, in turn with those of libraries. The detour over records of
+    `logging` would cost as much as the rest of a small request."""
+
+    def __init__(self, handler: logging.StreamHandler[TextIO], name: str = "gateway") -> None:
+        self._handler = handler
+        self.name = name
+
+    def msg(self, line: str) -> None:
+        handler = self._handler
+        with handler.lock or nullcontext():
+            try:
+                handler.stream.write(line + handler.terminator)
+                handler.stream.flush()
+            except (OSError, ValueError):  # nobody reads the log any more: that stops no request
+                return
+
+    debug = info = warning = error = critical = msg
 
 
 def mask_secrets(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

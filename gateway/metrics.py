@@ -35,6 +35,9 @@ REQUEST_SECONDS = Histogram(
 )
 ERRORS = Counter("gateway_errors", "Errors in GraphQL answers, by their code", ["code"])
 REFUSED = Counter("gateway_refused_requests", "Requests that found no place: of a process, of a caller", ["reason"])
+REPEATED = Counter(
+    "gateway_repeated_answers", "Answers that were given again, since nothing that they rest on has changed"
+)
 HUNG_UP = Counter("gateway_hung_up_requests", "Requests whose caller did not wait for the answer")
 UPSTREAM_CALLS = Counter(
     "gateway_upstream_calls", "Calls to Partner Center, and those that were not made, by what came of them", ["outcome"]

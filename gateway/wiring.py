@@ -19,6 +19,7 @@ from gateway.background import Background, watch_loop
 from gateway.config import Settings
 from gateway.endpoint import Collaborators
 from gateway.issuer_keys import FIRST_FETCH_AGAIN_SECONDS, IssuerKeys, KeysUnavailable
+from gateway.kept_answers import KeptAnswers
 from gateway.lifecycle import Lifecycle, Phase
 from gateway.metrics import Sample
 from gateway.overload import CallerTurns, Turns
@@ -174,6 +175,7 @@ async def wire(
             stores=stores,
             changes=changes,
             authenticator=authenticator,
+            answers=KeptAnswers(cache, settings.answer_bytes),
             callers=CallerTurns(settings.max_caller_running, settings.max_caller_wait_seconds),
             now=now,
         ),

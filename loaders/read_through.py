@@ -10,6 +10,7 @@ from aiodataloader import DataLoader
 
 from loaders.flights import Fetch
 from loaders.shared_reads import SharedReads
+from loaders.traces import ReadTrace
 from services.cache import Kept
 from services.errors import UpstreamError
 from services.lookups import Lookup
@@ -117,19 +118,22 @@ def _take_note(answer: asyncio.Future[Any]) -> None:
 
 
 class Reader:
-    """The cache as one request sees it: nothing older than `max_age_seconds`, everything counted."""
+    """The cache as one request sees it: nothing older than `max_age_seconds`, everything counted, and traced."""
 
-    def __init__(self, reads: SharedReads, max_age_seconds: float | None = None) -> None:
+    def __init__(
+        self, reads: SharedReads, max_age_seconds: float | None = None, trace: ReadTrace | None = None
+    ) -> None:
         self._reads = reads
         self._max_age_seconds = max_age_seconds
+        self._trace = trace
 
     async def at_hand(self, lookup: Lookup[K, V], keys: Sequence[K]) -> list[Kept[V] | None]:
         """What is kept for each key, in order. Counts nothing, and never asks Partner Center."""
-        return await self._reads.at_hand(lookup, keys, self._max_age_seconds)
+        return await self._reads.at_hand(lookup, keys, self._max_age_seconds, self._trace)
 
     async def read_many(self, lookup: Lookup[K, V], keys: Sequence[K], fetch: Fetch[K, V]) -> list[V | Exception]:
         """One answer a key, in order: kept, else fetched and then kept. A failed key is its exception."""
-        return await self._reads.read_many(lookup, keys, fetch, self._max_age_seconds)
+        return await self._reads.read_many(lookup, keys, fetch, self._max_age_seconds, trace=self._trace)
 
     async def read_each(
         self, lookup: Lookup[K, V], keys: Sequence[K], fetch: Callable[[K], Awaitable[V]]
@@ -140,7 +144,7 @@ class Reader:
             return [await fetch(one[0])]
 
         max_age_seconds = None if lookup.settled else self._max_age_seconds
-        return await self._reads.read_many(lookup, keys, fetch_one, max_age_seconds, one_by_one=True)
+        return await self._reads.read_many(lookup, keys, fetch_one, max_age_seconds, one_by_one=True, trace=self._trace)
 
 
 async def fetch_each(keys: Sequence[K], fetch: Callable[[K], Awaitable[V]]) -> list[V | Exception]:

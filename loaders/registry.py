@@ -8,6 +8,7 @@ from typing import Any
 from loaders import licenses, skus, tenants, users
 from loaders.read_through import Loader, Reader
 from loaders.shared_reads import SharedReads
+from loaders.traces import ReadTrace
 from services.models import (
     Customer,
     DirectoryRole,
@@ -31,10 +32,14 @@ class Loaders:
     """
 
     def __init__(
-        self, partner_center: PartnerCenterClient, reads: SharedReads, max_age_seconds: float | None = None
+        self,
+        partner_center: PartnerCenterClient,
+        reads: SharedReads,
+        max_age_seconds: float | None = None,
+        trace: ReadTrace | None = None,
     ) -> None:
         self._partner_center = partner_center
-        self._reader = Reader(reads, max_age_seconds)
+        self._reader = Reader(reads, max_age_seconds, trace)
 
     def clear_all(self) -> None:
         """Forgets what this request has read: what follows a change reads anew."""

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from loaders.flights import Fetch, Flight, Flights, error_of
+from loaders.traces import ReadTrace
 from services.cache import Kept, Looked, LookupCache
 from services.deadlines import LEAST_SECONDS, no_time_left, seconds_left, start_deadline
 from services.errors import AccessMissing, Conflict, NotFound, Refused, Throttled, Timeout, UpstreamError
@@ -52,12 +53,15 @@ class SharedReads:
         max_age_seconds: float | None = None,
         *,
         one_by_one: bool = False,
+        trace: ReadTrace | None = None,
     ) -> list[V | Exception]:
         """One answer a key, in order. A failed key is its exception, unless an older copy stands in for it.
 
         `one_by_one` says that `fetch` asks a call a key: then each is asked for, kept and given up by itself.
         """
         looked = await self.cache.look_up(lookup, keys)
+        if trace is not None:
+            trace.add(lookup, keys, looked)
         now, use = self.cache.clock(), current_use()
         answers: list[Any] = []
         missing: dict[K, Looked[V]] = {}
@@ -84,10 +88,16 @@ class SharedReads:
         return answers
 
     async def at_hand(
-        self, lookup: Lookup[K, V], keys: Sequence[K], max_age_seconds: float | None = None
+        self,
+        lookup: Lookup[K, V],
+        keys: Sequence[K],
+        max_age_seconds: float | None = None,
+        trace: ReadTrace | None = None,
     ) -> list[Kept[V] | None]:
         """What would be given without asking Partner Center. Counts nothing, and renews nothing."""
         looked = await self.cache.look_up(lookup, keys)
+        if trace is not None:
+            trace.add(lookup, keys, looked)
         now = self.cache.clock()
         return [
             one.kept if one.kept and not one.kept.absent and _is_young(one.kept, now, max_age_seconds) else None

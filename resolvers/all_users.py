@@ -85,7 +85,7 @@ def _lists_or_failure(lists: Sequence[list[User] | UpstreamError]) -> list[list[
 
 
 async def _matching(info: Info, read: Answers[list[list[User]]], wanted: UserFilter) -> Answers[list[User]]:
-    matches, now = matcher(info, wanted), info.context.now()
+    matches, now = matcher(info, wanted), info.context.now
     found: dict[str, list[User]] = {}
     looked_at = 0
     for tenant, lists in read.given:

@@ -9,6 +9,7 @@ from datetime import datetime
 import strawberry
 
 from loaders.registry import Loaders
+from loaders.traces import ReadTrace
 from services.audit import AuditLog
 from services.authorization import Caller
 from services.bulk_licenses import BulkLicenseService
@@ -43,15 +44,27 @@ class ChangeServices:
 
 @dataclass(frozen=True, slots=True)
 class GatewayContext:
-    """One request. `now` is the service's clock, by which restore windows are counted."""
+    """One request. What gives another answer at another time is had by the properties below, and noted in `trace`."""
 
     caller: Caller
     loaders: Loaders
-    now: Callable[[], datetime]
+    clock: Callable[[], datetime]
     max_page_size: int
     request_id: str
     upstream_use: UpstreamUse
-    changes: ChangeServices
+    services: ChangeServices
+    trace: ReadTrace
+
+    def now(self) -> datetime:
+        """The service's time, by which restore windows are counted."""
+        self.trace.repeatable = False
+        return self.clock()
+
+    @property
+    def changes(self) -> ChangeServices:
+        """Who makes changes, and remembers them."""
+        self.trace.repeatable = False
+        return self.services
 
 
 Info = strawberry.Info[GatewayContext, None]

@@ -124,17 +124,17 @@ async def shown_users(info: Info, tenant_id: str, statuses: set[UserStatus]) -> 
         )
         if status in statuses
     ]
-    return users_of(await asyncio.gather(*lists), info.context.now())
+    return users_of(await asyncio.gather(*lists), info.context.now)
 
 
-def users_of(lists: Iterable[Sequence[User]], now: datetime) -> list[User]:
-    """The users of a tenant that callers see, each once, of one list or both."""
+def users_of(lists: Iterable[Sequence[User]], now: Callable[[], datetime]) -> list[User]:
+    """The users of a tenant that callers see, each once, of one list or both. The time is asked for deleted ones."""
     found: dict[str, User] = {}
     for users in lists:
         for user in users:
             # A user who was deleted or restored between the two calls stands in both lists: the later one holds.
             known = found.get(user.microsoft_id)
-            if is_shown(user, now) and (known is None or known.as_of <= user.as_of):
+            if _is_shown(user, now) and (known is None or known.as_of <= user.as_of):
                 found[user.microsoft_id] = user
     return list(found.values())
 
@@ -192,7 +192,11 @@ async def find_user(info: Info, ref: UserRef) -> User | None:
         raise
     except NotFound:
         return None
-    return user if is_shown(user, info.context.now()) else None
+    return user if _is_shown(user, info.context.now) else None
+
+
+def _is_shown(user: User, now: Callable[[], datetime]) -> bool:
+    return user.status is UserStatus.ACTIVE or is_shown(user, now())
 
 
 def resolve_user_tenant(root: strawberry.Parent[Any], info: Info) -> TenantRef | Awaitable[Tenant]:
@@ -200,13 +204,12 @@ def resolve_user_tenant(root: strawberry.Parent[Any], info: Info) -> TenantRef |
 
 
 def _many_deletions(users: Sequence[User], info: Info) -> list[Deletion | None]:
-    now = info.context.now()
-    return [deletion_of(user, now) for user in users]
+    return [resolve_user_deletion(user, info) for user in users]
 
 
 @for_many(_many_deletions)
 def resolve_user_deletion(root: strawberry.Parent[Any], info: Info) -> Deletion | None:
-    return deletion_of(root, info.context.now())
+    return None if root.status is UserStatus.ACTIVE else deletion_of(root, info.context.now())
 
 
 def _in_order(roles: Sequence[DirectoryRole]) -> list[DirectoryRole]:
@@ -230,13 +233,13 @@ async def resolve_user_roles(root: strawberry.Parent[Any], info: Info) -> list[D
 def resolve_user_actions(root: strawberry.Parent[Any], info: Info) -> list[UserAction] | Awaitable[list[UserAction]]:
     caller = info.context.caller
     if root.status is UserStatus.DELETED or caller.may(Permission.MANAGE_ADMINS):
-        return actions_on(root, info.context.now(), caller, privileged=False)
+        return actions_on(root, info.context.now, caller, privileged=False)
     return _actions_by_roles(root, info)
 
 
 async def _actions_by_roles(user: User, info: Info) -> list[UserAction]:
     privileged = await is_guarded(user, info)
-    return actions_on(user, info.context.now(), info.context.caller, privileged=privileged)
+    return actions_on(user, info.context.now, info.context.caller, privileged=privileged)
 
 
 async def is_guarded(user: User, info: Info) -> bool:

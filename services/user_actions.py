@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -81,7 +82,7 @@ def deletion_of(user: User, now: datetime) -> Deletion | None:
     return Deletion(user.deleted_at, until, max(0, (until - now) // timedelta(days=1)), user)
 
 
-def actions_on(user: User, now: datetime, caller: Caller, *, privileged: bool) -> list[UserAction]:
+def actions_on(user: User, now: Callable[[], datetime], caller: Caller, *, privileged: bool) -> list[UserAction]:
     """What the caller can do with the user, and why not: one entry an action, in one order.
 
     `privileged` says whether the user holds a privileged role, or may hold one for all that is known; it counts
@@ -94,7 +95,7 @@ def actions_on(user: User, now: datetime, caller: Caller, *, privileged: bool) -
             return ActionBlockReason.USER_DELETED
         if user.status is UserStatus.ACTIVE and restoring:
             return ActionBlockReason.USER_ACTIVE
-        if restoring and not is_restorable(user, now):
+        if restoring and not is_restorable(user, now()):
             return ActionBlockReason.RESTORE_WINDOW_OVER
         if not caller.may(PERMISSION_FOR[name]):
             return ActionBlockReason.NOT_PERMITTED

@@ -49,6 +49,14 @@ def test_no_file_is_longer_than_four_hundred_lines():
     assert {path: lines for path, lines in lengths.items() if lines > 400} == {}
 
 
+def test_resolvers_know_the_time_from_their_context_alone():
+    """There it is noted that an answer depends on it: else one might be given again that is no longer right."""
+    clocks = re.compile(r"\b(utcnow|today|monotonic|perf_counter|utc_now|datetime\.now|time\.time)\(|\brandom\.")
+    files = [path for path in sources if path.parent.name in ("resolvers", "schema")]
+
+    assert {named(path): clocks.findall(path.read_text()) for path in files if clocks.search(path.read_text())} == {}
+
+
 def test_no_module_is_named_for_being_shared():
     """Such a name says nothing, so everything ends up in it."""
     assert [named(path) for path in sources if path.stem in CATCH_ALLS or path.parent.name in CATCH_ALLS] == []

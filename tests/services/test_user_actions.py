@@ -49,7 +49,7 @@ def caller(*lacking):
 
 
 def reasons(of, *, who=None, privileged=False, now=NOW):
-    actions = actions_on(of, now, who or caller(), privileged=privileged)
+    actions = actions_on(of, lambda: now, who or caller(), privileged=privileged)
     assert [action.name for action in actions] == list(UserActionName)
     assert all(action.allowed is (action.reason is None) for action in actions)
     return {action.name.value: action.reason and action.reason.value for action in actions}
