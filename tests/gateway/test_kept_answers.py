@@ -234,7 +234,7 @@ class Scene:
         [looked] = await self.cache.look_up(DOMAINS, ["t"])
         await self.cache.store_many(DOMAINS, {"t": list(names)}, {"t": looked.generation})
 
-    async def keep(self, key: str, body: bytes = b'{"id":"r-1"}', **use: int) -> None:
+    async def keep(self, key: str, body: bytes = b'{"id":"r-1"}', **use: Any) -> None:
         trace = ReadTrace()
         trace.add(DOMAINS, ["t"], await self.cache.look_up(DOMAINS, ["t"]))
         self.answers.keep(key, body, "r-1", trace.take(), UpstreamUse(**use))
