@@ -14,21 +14,16 @@ import json
 import statistics
 import sys
 import tempfile
-import time
-import urllib.request
 from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from joserfc import jwt
-from joserfc.jwk import RSAKey
-
 from benchmarks import standin
 from benchmarks.measuring import Program, free_port, load, pin, running
+from benchmarks.over_standin import Upstream
 
 HERE = Path(__file__).parent
-AUDIENCE = "gateway-bench"
 LIMITS = {
     # What lets the workloads through; everything else is as it comes.
     "GATEWAY_MAX_PAGE_SIZE": "10000",
@@ -87,17 +82,7 @@ class Bench:
     """The stand-in and the gateways, started for one run."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
-        key = RSAKey.generate_key(2048, {"kid": "bench", "use": "sig", "alg": "RS256"})
-        jwks = folder / "jwks.json"
-        jwks.write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
-        self._port = free_port()
-        upstream = f"http://127.0.0.1:{self._port}"
-        start = [sys.executable, "-m", "benchmarks.standin", str(self._port), str(jwks)]
-        stack.enter_context(running("standin", self._port, start, {}, core=0, folder=folder))
-        now = int(time.time())
-        who: dict[str, object] = {"sub": "bench", "name": "Bench", "kind": "partner", "permissions": ["READ"]}
-        claims = who | {"iss": f"{upstream}/", "aud": AUDIENCE, "iat": now, "exp": now + 86_400}
-        self._token = jwt.encode({"alg": "RS256", "kid": "bench", "typ": "at+jwt"}, claims, key)
+        self._upstream = Upstream(stack, folder)
         naive, ours, anew = free_port(), free_port(), free_port()
         server = ["uvicorn", "--http", "h11", "--loop", "asyncio", "--no-access-log", "--port", str(naive)]
         self.gateways = [
@@ -107,39 +92,34 @@ class Bench:
                     "naive",
                     naive,
                     [sys.executable, "-m", *server, "benchmarks.naive.app:app"],
-                    {"PARTNER_CENTER_URL": upstream},
+                    {"PARTNER_CENTER_URL": self._upstream.url},
                 ),
                 (
                     "ours",
                     ours,
                     [sys.executable, "-m", "gateway", "serve", "--port", str(ours)],
-                    settings(upstream),
+                    LIMITS | self._upstream.settings(),
                 ),
                 (
                     "ours, no answer given again",
                     anew,
                     [sys.executable, "-m", "gateway", "serve", "--port", str(anew)],
-                    settings(upstream) | {"GATEWAY_ANSWER_BYTES": "0"},
+                    LIMITS | self._upstream.settings() | {"GATEWAY_ANSWER_BYTES": "0"},
                 ),
             )
         ]
 
-    def ask(self, path: str) -> int:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=10) as answer:
-            calls: int = json.load(answer)["calls"]
-            return calls
-
     def measure(self, gateway: Program, line: Line, seconds: float, *, quick: bool) -> Figures:
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
+        headers = {"Content-Type": "application/json", "Authorization": self._upstream.authorization()}
         if line.cold:
             headers["Cache-Control"] = "no-cache"
         body = body_of(line.workload)
-        self.ask(f"/__config?latency_ms={line.latency_ms}")
+        self._upstream.hold_back(line.latency_ms)
         most = (1 if quick else 3) if line.cold else 1_000_000
         with asyncio.Runner() as loop:
             # Once, so that a hot line finds everything at hand, and a cold one all that is done but once.
             loop.run(load(gateway.port, body, headers, connections=1, seconds=0, most=1))
-            calls, cpu = self.ask("/__calls"), gateway.cpu_seconds()
+            calls, cpu = self._upstream.calls(), gateway.cpu_seconds()
             done = loop.run(
                 load(
                     gateway.port,
@@ -150,25 +130,11 @@ class Bench:
                     most=most,
                 )
             )
-        cpu, calls = gateway.cpu_seconds() - cpu, self.ask("/__calls") - calls
+        cpu, calls = gateway.cpu_seconds() - cpu, self._upstream.calls() - calls
         found = done.answer.count(line.proof.encode())
         if found != line.count or b'"errors"' in done.answer:
             raise RuntimeError(f"{gateway.name} {line.name}: {found} of {line.count}: {done.answer[:500]!r}")
         return Figures(done.per_second, done.p50_ms, done.p99_ms, cpu * 1000 / done.requests, calls / done.requests)
-
-
-def settings(upstream: str) -> dict[str, str]:
-    return LIMITS | {
-        "GATEWAY_PARTNER_CENTER_URL": upstream,
-        "GATEWAY_PARTNER_CENTER_TOKEN_URL": f"{upstream}/oauth2/token",
-        "GATEWAY_PARTNER_CENTER_TENANT_ID": "11111111-1111-4111-8111-111111111111",
-        "GATEWAY_PARTNER_CENTER_CLIENT_ID": "22222222-2222-4222-8222-222222222222",
-        "GATEWAY_PARTNER_CENTER_CLIENT_SECRET": "bench",
-        "GATEWAY_PARTNER_CENTER_REFRESH_TOKEN": "bench",
-        "GATEWAY_AUTH_ISSUER": f"{upstream}/",
-        "GATEWAY_AUTH_AUDIENCE": AUDIENCE,
-        "GATEWAY_AUTH_JWKS_URL": f"{upstream}/__jwks",
-    }
 
 
 def body_of(workload: str) -> bytes:

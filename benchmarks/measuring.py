@@ -17,6 +17,7 @@ from pathlib import Path
 START_SECONDS = 30
 ANSWER_SECONDS = 120
 TICKS = os.sysconf("SC_CLK_TCK")
+CORES = sorted(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,9 @@ def running(
 
 
 def pin(pid: int, core: int) -> None:
-    cores = sorted(os.sched_getaffinity(0)) if pid else sorted(range(os.cpu_count() or 1))
-    if len(cores) > 1:
+    if len(CORES) > 1:
         with suppress(OSError):  # not everywhere is it allowed
-            os.sched_setaffinity(pid, {cores[core]})
+            os.sched_setaffinity(pid, {CORES[core]})
 
 
 def wait_until_it_listens(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -4,7 +4,7 @@ It knows no writes, no faults and no filters; for those there is the sandbox. `P
 answer back, `GET /__calls` says how many were given, the stand-in's own and tokens aside, and `/__jwks` are the keys of
 whoever signs the callers' tokens.
 
-    python -m benchmarks.standin PORT JWKS_FILE
+    python -m benchmarks.standin PORT JWKS_FILE [TENANTS]
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def found(path: str, query: str, token: str) -> Any:
     """What the stand-in answers; None for what it does not know."""
     match path.removeprefix("/v1").strip("/").split("/"):
         case ["customers"]:
-            return page(tenant, TENANTS, token, path)
+            return page(tenant, StandIn.tenants, token, path)
         case ["customers", one]:
             return tenant(number_of(one)[0])
         case ["customers", one, "users"]:
@@ -173,6 +173,7 @@ class StandIn(asyncio.Protocol):
     """One connection. Nobody here sends a second request before the first is answered."""
 
     calls = 0
+    tenants = TENANTS
     latency_seconds = 0.0
     jwks = b""
 
@@ -227,4 +228,5 @@ if __name__ == "__main__":
     import uvloop
 
     StandIn.jwks = Path(sys.argv[2]).read_bytes()
+    StandIn.tenants = int(sys.argv[3]) if len(sys.argv) > 3 else TENANTS
     uvloop.run(serve(int(sys.argv[1])))
