@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from graphql import FieldNode, FragmentSpreadNode, InlineFragmentNode, SelectionNode, SelectionSetNode, ValueNode
@@ -11,14 +12,19 @@ from resolvers.context import Info
 
 
 def selected_fields(info: Info) -> dict[str, list[FieldNode]]:
-    """Gives the GraphQL names of the fields selected right below, each with every mention of it.
+    """Gives the GraphQL names of the fields selected right below, each with every mention of it."""
+    return fields_below(info, info._raw_info.field_nodes)
+
+
+def fields_below(info: Info, mentions: Iterable[FieldNode]) -> dict[str, list[FieldNode]]:
+    """Gives the GraphQL names of the fields selected right below a field, each with every mention of it.
 
     Fragments are looked into whatever their type: more than needed is possible, less is not.
     """
     raw = info._raw_info
     found: dict[str, list[FieldNode]] = {}
     seen: set[str] = set()
-    waiting: list[SelectionSetNode | None] = [node.selection_set for node in raw.field_nodes]
+    waiting: list[SelectionSetNode | None] = [node.selection_set for node in mentions]
     while waiting:
         selections = waiting.pop()
         for node in selections.selections if selections else ():

@@ -27,7 +27,9 @@ class AuditEntry:
     actor: str = strawberry.field(description="Who asked, as the token names them")
     action: str = strawberry.field(description="Name of the mutation")
     user_id: strawberry.ID | None = strawberry.field(description="Global id of the user concerned, where there is one")
-    user_principal_name: str | None = strawberry.field(description="Sign-in name of the user at that time")
+    user_principal_name: str | None = strawberry.field(
+        description="Sign-in name of the user at that time; null where the change did not have to read it"
+    )
     outcome: AuditOutcome = strawberry.field(description="How it ended")
     changes: str = strawberry.field(
         description="The fields or products changed, before and after, as JSON. Never a password"

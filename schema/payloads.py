@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import strawberry
 
+from resolvers.license_changes import resolve_licensed_user
 from resolvers.outcomes import resolve_effect_predicted, resolve_temporary_password
 from schema.binding import describe, resolved_by
 from schema.errors import UserError
@@ -80,7 +81,7 @@ class UpdateUserPayload:
 
 @strawberry.type(description="Answer to updateUserLicenses")
 class UpdateUserLicensesPayload:
-    user: User | None = strawberry.field(description=_USER)
+    user: User | None = resolved_by(resolve_licensed_user, description=_USER)
     effects: list[LicenseEffect] = strawberry.field(description=_EFFECTS)
     user_errors: list[UserError] = strawberry.field(description=_ERRORS)
 

@@ -132,7 +132,7 @@ class User(Node):
 
     @classmethod
     def is_type_of(cls, obj: Any, _info: Any) -> bool:
-        return isinstance(obj, models.User)
+        return isinstance(obj, (models.User, models.LicensedUser))
 
 
 @strawberry.type(description="Tenant that is missing in an answer, and why")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from services.cache import LookupCache
+from collections.abc import Callable
+from typing import Any
+
+from services.cache import Kept, Looked, LookupCache
 from services.errors import NotFound, TenantNotFound
 from services.lookups import ACTIVE_USERS, SUBSCRIBED_SKUS, USER
 from services.models import SubscribedSku, User, UserRef, UserStatus
@@ -42,11 +45,22 @@ async def require_active_user(partner_center: PartnerCenterClient, ref: UserRef,
 
 async def known_user(cache: LookupCache, ref: UserRef) -> User | None:
     """The active user from the cache, by itself or in its tenant's list, as far as that is fresh."""
+    return await _copy(cache, ref, lambda looked: looked.fresh(cache.clock()))
+
+
+async def name_at_hand(cache: LookupCache, ref: UserRef) -> str | None:
+    """The sign-in name in whatever copy the cache has of the user, however old: for records, never for decisions."""
+    user = await _copy(cache, ref, lambda looked: looked.kept if looked.kept and not looked.kept.absent else None)
+    return user.user_principal_name if user is not None else None
+
+
+async def _copy(cache: LookupCache, ref: UserRef, usable: Callable[[Looked[Any]], Kept[Any] | None]) -> User | None:
     [looked] = await cache.look_up(USER, [ref])
-    if kept := looked.fresh(cache.clock()):
-        return kept.value if kept.value.status is UserStatus.ACTIVE else None
+    if kept := usable(looked):
+        user: User = kept.value
+        return user if user.status is UserStatus.ACTIVE else None
     [listed] = await cache.look_up(ACTIVE_USERS, [ref.tenant_id])
-    users = kept_list.value if (kept_list := listed.fresh(cache.clock())) else []
+    users: list[User] = kept_list.value if (kept_list := usable(listed)) else []
     return next((user for user in users if user.microsoft_id == ref.user_id), None)
 
 

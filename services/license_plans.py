@@ -43,9 +43,12 @@ class LicenseEdit:
 
 @dataclass(frozen=True, slots=True)
 class LicensePlan:
-    """A change set that may be made. `change` is what differs, of all license groups; `held` and `skus` by SKU id."""
+    """A change set that may be made. `change` is what differs, of all license groups; `held` and `skus` by SKU id.
 
-    user: User
+    `user` is None where the record decides nothing and was not read.
+    """
+
+    user: User | None
     held: Mapping[str, License]
     skus: Mapping[str, SubscribedSku]
     new_location: str | None
@@ -91,7 +94,7 @@ class LicensePlan:
     def before(self) -> dict[str, Any]:
         found: dict[str, Any] = {"skuIds": sorted(self.held)} if self.change.assign or self.change.remove else {}
         if self.new_location:
-            found["usageLocation"] = self.user.usage_location
+            found["usageLocation"] = self.user.usage_location if self.user else None
         for one in self.change.assign:
             if (license := self.held.get(one.sku_id)) is not None:
                 off = sorted(_plans_off(license, self.skus.get(one.sku_id)))
@@ -115,15 +118,15 @@ class LicensePlan:
 
 
 def planned(
-    user: User, held_list: Sequence[License], skus: Sequence[SubscribedSku], edit: LicenseEdit
+    user: User | None, held_list: Sequence[License], skus: Sequence[SubscribedSku], edit: LicenseEdit
 ) -> tuple[LicensePlan, list[Problem]]:
     """What a change set comes to for a user, and all that stands in its way. The roles of the user are not
-    looked at."""
+    looked at. Without the record the user is taken to have a location."""
     held = {one.sku_id: one for one in held_list}
-    new_location = edit.usage_location if edit.usage_location != user.usage_location else None
+    new_location = edit.usage_location if user is None or edit.usage_location != user.usage_location else None
     wanted = _differences(edit, skus, held)
     problems = assignment_problems(edit.assign, skus, held, ("input", "assign"))
-    if wanted.assign and not (user.usage_location or new_location):
+    if wanted.assign and user is not None and not (user.usage_location or new_location):
         message = f"{user.display_name} has no usage location, which a license needs. Give one as usageLocation."
         field = ("input", "usageLocation")
         problems.append(Problem(code=ProblemCode.USAGE_LOCATION_REQUIRED, message=message, field=field))

@@ -74,6 +74,23 @@ class OfferRef(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class LicensedUser:
+    """An active user of whom only the id is known, and needed."""
+
+    tenant_id: str
+    microsoft_id: str
+    status: UserStatus = UserStatus.ACTIVE
+
+    @property
+    def id(self) -> str:
+        return encode_id("User", self.tenant_id, self.microsoft_id)
+
+    @property
+    def ref(self) -> UserRef:
+        return UserRef(self.tenant_id, self.microsoft_id)
+
+
+@dataclass(frozen=True, slots=True)
 class TenantRef:
     """A tenant of which only the id is known, and needed."""
 

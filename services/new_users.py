@@ -273,7 +273,9 @@ class NewUserService:
                 change.after["skuIds"] = [*change.after.get("skuIds", ()), *sku_ids]
 
             try:
-                await self.licenses.write_group(change, user, f"licenses-{name}", LicenseChange(assign=assign), made)
+                await self.licenses.write_group(
+                    change, user.ref, f"licenses-{name}", LicenseChange(assign=assign), made
+                )
                 effects += _effects(sku_ids, skus, forecast=False)
             except (UpstreamError, OutcomeUnknown) as error:
                 problems.append(_license_problem(error, toggles, sku_ids, skus))

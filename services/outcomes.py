@@ -12,7 +12,7 @@ from enum import Enum
 
 from services.errors import GatewayError
 from services.mailer import Delivery
-from services.models import SubscribedSku, User
+from services.models import SubscribedSku, User, UserRef
 from services.secret import Secret
 
 
@@ -114,6 +114,8 @@ class Outcome:
     """The payload of a mutation about one user."""
 
     user: User | None = None
+    unread: UserRef | None = None
+    """The user, where nothing had to be read of it but its licenses."""
     changed_fields: tuple[str, ...] = ()
     effects: tuple[LicenseEffect, ...] = ()
     delivery: tuple[Delivery, ...] = ()

@@ -257,7 +257,7 @@ async def test_a_started_user_is_asked_again_under_its_id_for_ten_minutes(minute
     sent = []
 
     class Writes(LicenseService):
-        async def update(self, change, ref, edit):
+        async def update(self, change, ref, edit, *, show_user=True):
             async def send(request_id):
                 sent.append(request_id)
 
