@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 from loaders.read_through import Loader, Reader, fetch_each, read_through
 from services.errors import NotFound, TenantNotFound
-from services.lookups import ACTIVE_USERS, DELETED_USERS, ROLE_MEMBERS, ROLES, USER, USER_ROLES
+from services.lookups import ACTIVE_USERS, DELETED_USERS, ROLE_MEMBERS, ROLES, USER, USER_ROLES, K, Lookup
 from services.models import DirectoryRole, RoleRef, User, UserRef, UserStatus
 from services.partner_center.client import PartnerCenterClient
 
 FEW_USERS = 16
 """So many users are asked for their roles one by one without asking first how many roles there are: about as
-many as a tenant has."""
+many as a tenant has. For more the list is worth its call, since it is kept for an hour."""
 
 
 def active_users_by_tenant(partner_center: PartnerCenterClient, reader: Reader) -> Loader[str, list[User]]:
@@ -64,7 +65,10 @@ def roles_by_user(
     roles: Loader[str, list[DirectoryRole]],
     members: Loader[RoleRef, list[str]],
 ) -> Loader[UserRef, list[DirectoryRole]]:
-    """The directory roles of users, by the cheaper of two plans a tenant: a call a user, or a call a role."""
+    """The directory roles of users, by the cheaper of two plans a tenant: a call a user, or a call a role.
+
+    What the members tell is not kept for each user: it would pass for as new as the moment it was put together.
+    """
 
     async def from_members(tenant_id: str, refs: Sequence[UserRef]) -> list[list[DirectoryRole] | Exception]:
         tenant_roles = await roles.load(tenant_id)
@@ -75,18 +79,25 @@ def roles_by_user(
                 held[user_id].append(role)
         return [held[ref.user_id] for ref in refs]
 
-    async def fewer_by_role(tenant_id: str, users: int) -> bool:
+    async def missing(lookup: Lookup[K, Any], keys: Sequence[K]) -> int:
+        return (await reader.at_hand(lookup, keys)).count(None)
+
+    async def fewer_by_role(tenant_id: str, refs: Sequence[UserRef]) -> bool:
+        users = await missing(USER_ROLES, refs)
+        if users == 0:
+            return False
         [known] = await reader.at_hand(ROLES, [tenant_id])
         if known is None and users <= FEW_USERS:
             return False
-        return len(await roles.load(tenant_id)) < users
+        tenant_roles = known.value if known is not None else await roles.load(tenant_id)
+        return await missing(ROLE_MEMBERS, [RoleRef(tenant_id, role.microsoft_id) for role in tenant_roles]) < users
 
     async def of_tenant(tenant_id: str, refs: Sequence[UserRef]) -> list[list[DirectoryRole] | Exception]:
-        if await fewer_by_role(tenant_id, len(refs)):
+        if await fewer_by_role(tenant_id, refs):
             return await from_members(tenant_id, refs)
-        return await fetch_each(refs, partner_center.list_user_roles)
+        return await reader.read_each(USER_ROLES, refs, partner_center.list_user_roles)
 
-    async def fetch(refs: Sequence[UserRef]) -> list[list[DirectoryRole] | Exception]:
+    async def batch(refs: list[UserRef]) -> list[list[DirectoryRole] | Exception]:
         by_tenant: dict[str, list[UserRef]] = defaultdict(list)
         for ref in refs:
             by_tenant[ref.tenant_id].append(ref)
@@ -98,8 +109,5 @@ def roles_by_user(
             # A plan that fails as a whole fails each of its users, and nobody else's.
             answers.update(zip(users, [result] * len(users) if isinstance(result, Exception) else result, strict=True))
         return [answers[ref] for ref in refs]
-
-    async def batch(refs: list[UserRef]) -> list[list[DirectoryRole] | Exception]:
-        return await reader.read_many(USER_ROLES, refs, fetch)
 
     return Loader(batch)

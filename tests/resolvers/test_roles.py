@@ -1,5 +1,6 @@
 """Directory roles: of a tenant, and of its people by the cheaper of two plans."""
 
+import asyncio
 from collections import Counter
 
 import pytest
@@ -30,6 +31,15 @@ async def roles(gateway, tenant=CONTOSO, first=50, **wanted):
     answer = await gateway.data(OF_PEOPLE, {"tenant": tenant, "first": first, "filter": wanted})
     nodes = answer["tenant"]["users"]["nodes"]
     return {one["displayName"]: [role["name"] for role in one["roles"]] for one in nodes}
+
+
+async def holders(gateway, role_ids):
+    document = """
+    query ($tenant: UUID!, $roles: [UUID!]!) {
+      tenant(by: {microsoftId: $tenant}) { users(filter: {roleIds: $roles}) { totalCount } }
+    }
+    """
+    return await gateway.data(document, {"tenant": CONTOSO, "roles": role_ids})
 
 
 def kinds(gateway):
@@ -101,6 +111,55 @@ async def test_with_the_list_of_roles_at_hand_a_few_users_are_asked_by_role_too_
     await roles(gateway, first=3, status=["ACTIVE"])
 
     assert kinds(gateway) == {"usermembers": 2}
+
+
+async def test_users_whose_roles_are_at_hand_do_not_count(gateway, sandbox):
+    sandbox.world.roles = dict(list(DIRECTORY_ROLES.items())[:3])
+    await roles(gateway, first=2, status=["ACTIVE"])
+    await gateway.data(OF_TENANT, {"tenant": CONTOSO})
+    gateway.calls()
+    await roles(gateway, first=4, status=["ACTIVE"])
+
+    assert kinds(gateway) == {"directoryroles": 2}
+
+
+async def test_roles_whose_members_are_at_hand_do_not_count(gateway):
+    await gateway.data(OF_TENANT, {"tenant": CONTOSO})
+    await holders(gateway, list(DIRECTORY_ROLES)[:14])
+    gateway.calls()
+    await roles(gateway, first=3, status=["ACTIVE"])
+
+    assert kinds(gateway) == {"usermembers": 2}
+
+
+async def test_with_the_members_of_all_roles_at_hand_everybody_else_costs_nothing(gateway):
+    some = await roles(gateway, first=17, status=["ACTIVE"])
+    assert kinds(gateway) == {"directoryroles": 1, "usermembers": 16}
+    everybody = await roles(gateway, status=["ACTIVE"])
+
+    assert kinds(gateway) == {}
+    assert len(everybody) == 30
+    assert everybody.items() >= some.items()
+
+
+async def test_a_list_that_turns_out_long_is_not_followed_by_more_calls_than_users(gateway, sandbox):
+    more = {f"00000000-0000-4000-8000-{number:012d}": f"Role {number}" for number in range(4)}
+    sandbox.world.roles = dict(DIRECTORY_ROLES) | more
+    await roles(gateway, first=18, status=["ACTIVE"])
+
+    assert kinds(gateway) == {"directoryroles": 1 + 18}
+
+
+async def test_roles_told_by_members_are_as_old_as_these(gateway):
+    await gateway.data(OF_TENANT, {"tenant": CONTOSO})
+    await holders(gateway, list(DIRECTORY_ROLES))
+    await asyncio.sleep(1.1)
+    await roles(gateway, first=3, status=["ACTIVE"])
+    gateway.calls()
+    variables = {"tenant": CONTOSO, "first": 3, "filter": {"status": ["ACTIVE"]}}
+    await gateway.data(OF_PEOPLE, variables, Cache_Control="max-age=1")
+
+    assert kinds(gateway) == {"directoryroles": 3}
 
 
 async def test_deleted_people_hold_no_role_and_are_not_asked_for(gateway):
