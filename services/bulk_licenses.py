@@ -229,11 +229,11 @@ class BulkLicenseService:
             async with turns:
                 user = one.known or listed.get(ref.user_id)
                 if user is None or user.status is UserStatus.DELETED:
-                    user = await require_active_user(self.partner_center, ref, one.user.field)
+                    user = await require_active_user(self.partner_center, ref, one.user.field, self.now())
                 try:
                     held = await self.partner_center.list_licenses(ref)
                 except NotFound:  # gone since it was listed
-                    user = await require_active_user(self.partner_center, ref, one.user.field)
+                    user = await require_active_user(self.partner_center, ref, one.user.field, self.now())
                     raise
                 problems = []
                 if not caller.may(Permission.MANAGE_ADMINS):

@@ -104,6 +104,7 @@ class ChangeRunner:
             resumed=request.part is not None and request.part.resumed,
             deadline=time.monotonic() + self._seconds,
             cache=self._cache,
+            now=self._now,
             policy=self._policy,
         )
         task = asyncio.create_task(self._audited(request, change, admit, work))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from services.authorization import Caller, Permission
@@ -69,6 +70,8 @@ class Change:
     scope: str
     deadline: float
     cache: LookupCache
+    now: Callable[[], datetime]
+    """The service's clock, by which the 30 days of deleted users are counted."""
     policy: WritePolicy = DEFAULT_POLICY
     resumed: bool = False
     written: bool = False

@@ -41,7 +41,7 @@ class DeletionService:
         async with self.locks.hold([user_lock(ref)], deadline_seconds=change.seconds_left()):
             if change.resumed and (deleted := await find_deleted_user(self.partner_center, ref)):
                 return await self._deleted_before(change, deleted)
-            user = await require_active_user(self.partner_center, ref, _ID)
+            user = await require_active_user(self.partner_center, ref, _ID, self.now())
             change.user_principal_name = user.user_principal_name
             problems, held = await asyncio.gather(
                 self._risks(change.caller, user), self.partner_center.list_licenses(ref)

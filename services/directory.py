@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from services.cache import Kept, Looked, LookupCache
@@ -11,6 +12,7 @@ from services.lookups import ACTIVE_USERS, SUBSCRIBED_SKUS, USER
 from services.models import SubscribedSku, User, UserRef, UserStatus
 from services.outcomes import Field, Problem, ProblemCode, Refusal
 from services.partner_center.client import PartnerCenterClient
+from services.user_actions import is_shown
 
 
 async def find_user(partner_center: PartnerCenterClient, ref: UserRef) -> User | None:
@@ -32,10 +34,10 @@ async def find_deleted_user(partner_center: PartnerCenterClient, ref: UserRef) -
     return next((user for user in deleted if user.microsoft_id == ref.user_id), None)
 
 
-async def require_active_user(partner_center: PartnerCenterClient, ref: UserRef, field: Field) -> User:
-    """The active user; refuses a change to one that is deleted, or is not there."""
+async def require_active_user(partner_center: PartnerCenterClient, ref: UserRef, field: Field, now: datetime) -> User:
+    """The active user; refuses a change to one that is deleted, or is not there, or no longer by the 30 days."""
     user = await find_user(partner_center, ref)
-    if user is None:
+    if user is None or not is_shown(user, now):
         raise Refusal(Problem(code=ProblemCode.NOT_FOUND, message="There is no such user.", field=field))
     if user.status is UserStatus.DELETED:
         message = f"{user.display_name} is deleted and can only be restored."

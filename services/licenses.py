@@ -102,16 +102,16 @@ class LicenseService:
         known = await known_user(change.cache, ref)
         unsure = show_user if known is None else not known.usage_location
         if unsure or edit.usage_location is not None:
-            known = await require_active_user(self.partner_center, ref, _USER_ID)
+            known = await require_active_user(self.partner_center, ref, _USER_ID, change.now())
         try:
             held, skus = await asyncio.gather(
                 self.partner_center.list_licenses(ref), self.partner_center.list_subscribed_skus(ref.tenant_id)
             )
         except NotFound:
-            await require_active_user(self.partner_center, ref, _USER_ID)
+            await require_active_user(self.partner_center, ref, _USER_ID, change.now())
             raise
         if known is None and not held:
-            known = await require_active_user(self.partner_center, ref, _USER_ID)
+            known = await require_active_user(self.partner_center, ref, _USER_ID, change.now())
         return known, held, skus
 
     async def _made(

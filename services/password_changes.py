@@ -77,7 +77,7 @@ class PasswordService:
         """The user whose password may be set; else every problem of the input, also where the user cannot be read."""
         blind = [*policy_problems(choice), *address_problems(send_to)]
         try:
-            user = await require_active_user(self.partner_center, ref, _ID)
+            user = await require_active_user(self.partner_center, ref, _ID, change.now())
             change.user_principal_name = user.user_principal_name
             may_all = change.caller.may(Permission.MANAGE_ADMINS)
             roles = [] if may_all else await self.partner_center.list_user_roles(ref)

@@ -99,7 +99,7 @@ class UserService:
 
     async def _checked(self, change: Change, ref: UserRef, edit: UserEdit) -> _Plan:
         """What is to be written, decided on fresh reads; refuses with all that stands in the way."""
-        user = await require_active_user(self.partner_center, ref, _ID)
+        user = await require_active_user(self.partner_center, ref, _ID, change.now())
         change.user_principal_name = user.user_principal_name
         held, offered = await self._roles(change, ref, edit.role_ids)
         information = {
