@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import strawberry
+import structlog
 
 from resolvers.bulk_users import matching_users, named_users, tenants_named
 from resolvers.context import Info
@@ -27,6 +28,8 @@ from services.jobs import Job, JobResult, owner_of
 from services.license_plans import LicenseEdit
 from services.models import User
 from services.outcomes import Problem, ProblemCode
+
+log = structlog.get_logger(__name__)
 
 EVENT_SECONDS = 30.0
 """How long one event of a subscription may take to be made."""
@@ -87,28 +90,48 @@ async def update_licenses_in_bulk(info: Info, input: UpdateLicensesInBulkInput) 
 
 
 async def cancel_job(info: Info, input: CancelJobInput) -> JobOutcome:
-    if problems := missing_permissions(info.context.caller, Permission.READ, Permission.WRITE_LICENSES):
+    caller, bulk, request_id = info.context.caller, info.context.changes.bulk, info.context.request_id
+    if problems := missing_permissions(caller, Permission.READ, Permission.WRITE_LICENSES):
+        if (known := await _job_known_in_scope(info, input.id)) is not None:
+            await bulk.record_refused_cancel(caller, known, problems, request_id)
         return JobOutcome(user_errors=tuple(problems))
-    jobs = info.context.changes.jobs
     try:
         job = await find_job(info, input.id)
         if job is None:
             absent = Problem(code=ProblemCode.NOT_FOUND, message="There is no such job.", field=("input", "id"))
             return JobOutcome(user_errors=(absent,))
-        await jobs.cancel(job.job_id)
-        info.context.changes.bulk.wake()
-        return JobOutcome(job=await jobs.find(job.job_id))
+        return JobOutcome(job=await bulk.cancel(caller, job, request_id))
     except UpstreamError as error:
         return JobOutcome(user_errors=(problem_of(error, nothing_written=True),))
+
+
+async def _job_known_in_scope(info: Info, id: str) -> Job | None:
+    """The job, where all its tenants are known to be the caller's without asking Microsoft."""
+    job_id = _job_id(id)
+    try:
+        job = await info.context.changes.jobs.find(job_id) if job_id is not None else None
+    except UpstreamError:
+        log.warning("refusal_not_recorded", job_id=job_id)  # nobody can tell now whose log it belongs to
+        return None
+    if job is None:
+        return None
+    return job if all(is_known_in_scope(info.context.caller, one) for one in job.tenant_ids) else None
+
+
+def _job_id(id: str) -> str | None:
+    decoded = decode_id(id)
+    if decoded is None or decoded.kind != "Job" or decoded.microsoft_id:
+        return None
+    return decoded.tenant_id
 
 
 async def find_job(info: Info, id: str) -> Job | None:
     """The job of a global id, if the viewer may see it: who reaches all its tenants."""
     info.context.caller.require(Permission.READ)
-    decoded = decode_id(id)
-    if decoded is None or decoded.kind != "Job" or decoded.microsoft_id:
+    job_id = _job_id(id)
+    if job_id is None:
         return None
-    job = await info.context.changes.jobs.find(decoded.tenant_id)
+    job = await info.context.changes.jobs.find(job_id)
     reached = await reaches_every(info, job.tenant_ids if job is not None else ())
     if job is None:
         return None

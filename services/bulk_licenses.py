@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
-from services.audit import AuditLog, AuditOutcome, new_record
+from services.audit import AuditLog, AuditOutcome, AuditRecord, new_record
 from services.authorization import Caller, Permission
 from services.change_runner import key_problem, key_reused
 from services.changes import privileged_problems, problem_of
@@ -19,7 +19,7 @@ from services.deadlines import seconds_left
 from services.directory import require_active_user
 from services.errors import NotFound, UpstreamError
 from services.idempotency import IdempotencyStore, key_scope, request_id_for
-from services.jobs import MOST_USERS, Job, JobOrder, JobStore, JobUser, TooManyJobs
+from services.jobs import MOST_USERS, Job, JobOrder, JobState, JobStore, JobUser, TooManyJobs
 from services.license_plans import LicenseEdit, invalid_edit, planned
 from services.locks import Locks, sku_lock
 from services.models import License, User, UserRef, UserStatus
@@ -27,11 +27,13 @@ from services.outcomes import Field, LicenseEffect, Problem, ProblemCode, Refusa
 from services.partner_center.client import PartnerCenterClient
 
 ACTION: Final = "updateLicensesInBulk"
+CANCEL: Final = "cancelJob"
 CALLS_AT_ONCE: Final = 64
 FEW_USERS: Final = 8
 """So many users of a tenant are read one by one; for more the tenant's list is read once."""
 LOCK_SECONDS: Final = 30.0
 _USERS: Field = ("input", "users")
+_CANCELLED: Final = {"state": JobState.CANCELLED.value}
 
 
 class FoundUser(NamedTuple):
@@ -108,11 +110,53 @@ class BulkLicenseService:
         self, request: BulkRequest, tenant_ids: Collection[str], problems: Sequence[Problem]
     ) -> None:
         """Leaves a record of what was asked for in vain with each tenant concerned."""
-        changes: dict[str, Any] = {"wanted": _as_wanted(request.edit)}
-        changes["errors"] = sorted({problem.code.value for problem in problems})
-        for tenant_id in sorted(tenant_ids):
-            record = new_record(request.caller, tenant_id, ACTION, at=self.now())
-            await self.audit.complete(record, AuditOutcome.REFUSED, changes, (request.request_id,))
+        records = self._records(request.caller, ACTION, tenant_ids)
+        await self._refused(records, _as_wanted(request.edit), problems, request.request_id)
+
+    async def cancel(self, caller: Caller, job: Job, request_id: str) -> Job | None:
+        """Has a job that the caller may see and cancel end before its next user, and gives it as it stands then. The
+        record says CANCELLED where it was that at once; else it runs until the user that it is at has ended."""
+        before, after = _standing(job), _standing(job)
+        records = self._records(caller, CANCEL, job.tenant_ids, {"before": before, "wanted": _CANCELLED})
+        outcome, errors = AuditOutcome.FAILED, [ProblemCode.UPSTREAM_ERROR.value]
+        try:
+            for record in records:
+                await self.audit.begin(record)
+            outcome = AuditOutcome.UNKNOWN
+            await self.jobs.cancel(job.job_id)
+            outcome, errors = AuditOutcome.DONE, []
+            self.wake()
+            now = await self.jobs.find(job.job_id)
+            after = _standing(now) if now is not None else before
+            return now
+        finally:
+            changes: dict[str, Any] = {"before": before, "after": after}
+            if errors or not JobState(after["state"]).is_end:
+                changes["wanted"] = _CANCELLED
+            changes |= {"errors": errors} if errors else {}
+            for record in records:
+                await self.audit.complete(record, outcome, changes, (request_id,))
+
+    async def record_refused_cancel(
+        self, caller: Caller, job: Job, problems: Sequence[Problem], request_id: str
+    ) -> None:
+        """Leaves a record of who may not cancel a job with each of its tenants."""
+        wanted = {"jobId": job.id} | _CANCELLED
+        await self._refused(self._records(caller, CANCEL, job.tenant_ids), wanted, problems, request_id)
+
+    def _records(
+        self, caller: Caller, action: str, tenant_ids: Collection[str], changes: Mapping[str, Any] | None = None
+    ) -> list[AuditRecord]:
+        return [
+            new_record(caller, tenant_id, action, at=self.now(), changes=changes) for tenant_id in sorted(tenant_ids)
+        ]
+
+    async def _refused(
+        self, records: Sequence[AuditRecord], wanted: Mapping[str, Any], problems: Sequence[Problem], request_id: str
+    ) -> None:
+        changes = {"wanted": wanted, "errors": sorted({problem.code.value for problem in problems})}
+        for record in records:
+            await self.audit.complete(record, AuditOutcome.REFUSED, changes, (request_id,))
 
     async def _asked(self, request: BulkRequest, find_users: FindUsers, tenant_ids: set[str]) -> JobOutcome:
         key, fingerprint = self._key_of(request)
@@ -287,6 +331,11 @@ def _sku_ids(edit: LicenseEdit) -> list[str]:
 
 def _as_wanted(edit: LicenseEdit) -> dict[str, Any]:
     return {"assign": [toggle.sku_id for toggle in edit.assign], "remove": list(edit.remove)}
+
+
+def _standing(job: Job) -> dict[str, Any]:
+    """A job as the audit log tells of it."""
+    return {"jobId": job.id, "state": job.state.value, "done": job.done}
 
 
 def _throttled(error: TooManyJobs) -> Problem:
