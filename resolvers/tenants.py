@@ -12,7 +12,7 @@ import strawberry
 from graphql import FieldNode, Undefined
 
 from resolvers.context import Info
-from resolvers.ordering import folded, searchable
+from resolvers.ordering import folded
 from resolvers.paging import DEFAULT_PAGE_SIZE, Order, Page, paginate, read_window
 from resolvers.scope import is_in_scope, tenants_in_scope
 from resolvers.selection import argument_of, selected_fields
@@ -73,8 +73,8 @@ async def resolve_tenants(
         raise BadInput(f"search: at most {LONGEST_SEARCH} characters can be searched for.")
     tenants = await tenants_in_scope(info)
     if search:
-        wanted = searchable(search.strip())
-        tenants = [one for one in tenants if wanted in searchable(one.name) or wanted in searchable(one.domain)]
+        wanted = folded(search.strip())
+        tenants = [one for one in tenants if wanted in folded(one.name) or wanted in folded(one.domain)]
     return paginate(tenants, window)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from resolvers.context import Info
-from resolvers.ordering import searchable
+from resolvers.ordering import folded
 from schema.enums import UserStatus
 from schema.inputs import UserFilter
 from services.errors import BadInput, NotFound, TenantNotFound
@@ -64,7 +64,7 @@ async def _members(info: Info, role: RoleRef) -> list[str]:
 
 def matcher(info: Info, wanted: UserFilter) -> Callable[[User], bool]:
     """Says of a user whether all of the filter holds that the user's own record tells. Made once for many users."""
-    text = None if wanted.search is None else searchable(wanted.search.strip())
+    text = None if wanted.search is None else folded(wanted.search.strip())
     locations = None if wanted.usage_locations is None else frozenset(wanted.usage_locations)
     days = wanted.purged_within_days
     deleted_until = None if days is None else info.context.now() + timedelta(days=days) - RESTORE_WINDOW
@@ -80,7 +80,7 @@ def matcher(info: Info, wanted: UserFilter) -> Callable[[User], bool]:
 
 
 def _says(text: str, user: User) -> bool:
-    return text in searchable(user.display_name) or text in searchable(user.user_principal_name)
+    return text in folded(user.display_name) or text in folded(user.user_principal_name)
 
 
 def _licensed_as_wanted(licenses: Sequence[License], wanted: UserFilter) -> bool:
