@@ -58,3 +58,13 @@ async def test_without_read_the_viewer_answers_but_not_the_number_of_tenants(gat
     [error] = answer["errors"]
     assert (error["path"], error["extensions"]) == (["viewer", "tenantCount"], {"code": "NOT_PERMITTED"})
     assert gateway.calls() == []
+
+
+async def test_without_read_the_tenants_take_the_viewer_along_since_they_are_never_null(gateway):
+    document = "{ viewer { name } tenants { nodes { name } } }"
+    answer = await gateway.ask(document, Authorization=bearer(permissions=()))
+
+    assert answer["data"] is None
+    [error] = answer["errors"]
+    assert (error["path"], error["extensions"]) == (["tenants"], {"code": "NOT_PERMITTED"})
+    assert gateway.calls() == []
