@@ -112,6 +112,11 @@ class Admission:
         """The error of a call that was throttled: it says how long its gate stays closed."""
         return Throttled(max(0, math.ceil(self._gates.seconds_closed(scope))), detail=error.detail)
 
+    @property
+    def calls_waiting(self) -> int:
+        """How many calls wait for a slot."""
+        return self._slots.waiting
+
     def health(self) -> UpstreamHealth:
         return UpstreamHealth(
             partner_center=self._breakers.common.state,

@@ -164,6 +164,10 @@ class Transport:
             scope=scope_of(tenant_id, path),
         )
         answer = await (self._read(call) if method in READS else self._send(call, call.request_id))
+        if self._admission.calls_waiting and method in READS:
+            # Who waited for this call's slot sends before this answer is read. Otherwise, of many answers at once, all
+            # would be read first, their slots empty.
+            await asyncio.sleep(0)
         if 200 <= answer.status < 300:
             return answer
         error = read_error(

@@ -9,7 +9,7 @@ import pytest
 
 from services.partner_center.transport import Answer
 from services.upstream_use import start_counting
-from tests.services.partner_center.scripted import Wired, raw, reply
+from tests.services.partner_center.scripted import ScriptedUpstream, Wired, raw, reply
 
 TENANT = "4d3cf487-70f4-4e1e-9ff1-b2bfce8d9f04"
 
@@ -100,3 +100,25 @@ async def test_a_cancelled_call_gives_its_slot_back():
         await call
 
     assert (await ask(wired, tenant_id=TENANT)).status == 200
+
+
+async def test_who_waited_for_a_slot_sends_before_the_answer_that_freed_it_is_read():
+    """Reading takes time: while many answers are read one after the other, their slots are in use again."""
+    done: list[str] = []
+
+    class Noted(ScriptedUpstream):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            done.append(f"sent {request.url.path.removeprefix('/v1/')}")
+            return await super().handle_async_request(request)
+
+    async def read(path: str) -> None:
+        await wired.transport.request("GET", f"/{path}", tenant_id=None)
+        done.append(f"read {path}")
+
+    wired = Wired(upstream=Noted(), transport_options={"max_in_flight": 1})
+    wired.upstream.replies = [reply(200, {})] * 3
+    await wired.tokens.get()
+    done.clear()
+    await asyncio.gather(*map(read, ("a", "b", "c")))
+
+    assert done[:3] == ["sent a", "sent b", "read a"]
