@@ -72,6 +72,11 @@ class Loader(Generic[K, V]):
         """Gives the answers for all keys, in order, or raises the first error."""
         return asyncio.gather(*map(self.load, keys))
 
+    def known(self, key: K) -> V | None:
+        """The answer that `many` has given in this request already, if there was one."""
+        answer = self._known.get(key)
+        return None if isinstance(answer, Exception) else answer
+
     def clear_all(self) -> None:
         """Forgets what this request has asked so far."""
         self._loader.clear_all()

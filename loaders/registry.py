@@ -72,7 +72,7 @@ class Loaders:
 
     @cached_property
     def tenant_at_hand(self) -> Loader[str, Tenant | None]:
-        return tenants.tenant_at_hand(self._reader)
+        return tenants.tenant_at_hand(self._reader, self.all_tenants)
 
     @cached_property
     def domains_by_tenant(self) -> Loader[str, list[str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from loaders.read_through import Loader, Reader, read_through
 from services.lookups import CUSTOMER, DOMAINS, RESELLER_TENANTS, TENANTS, TENANTS_BY_DOMAIN
 from services.models import Customer, Tenant
@@ -35,19 +37,27 @@ def customer_by_tenant(partner_center: PartnerCenterClient, reader: Reader) -> L
     return read_through(reader, CUSTOMER, partner_center.get_customer)
 
 
-def tenant_at_hand(reader: Reader) -> Loader[str, Tenant | None]:
-    """A tenant's name and domain from what is kept: its record, else the partner's list. Never a call."""
+def tenant_at_hand(reader: Reader, every: Loader[str, list[Tenant]]) -> Loader[str, Tenant | None]:
+    """A tenant's name and domain from what is kept: its record, else the partner's list. Never a call.
+
+    Where the request has read the list already, nothing else is looked at.
+    """
 
     async def batch(tenant_ids: list[str]) -> list[Tenant | Exception | None]:
-        kept = await reader.at_hand(CUSTOMER, tenant_ids)
-        found = {one.value.tenant.microsoft_id: one.value.tenant for one in kept if one is not None}
-        if len(found) < len(tenant_ids):
-            [tenants] = await reader.at_hand(TENANTS, [EVERY_TENANT])
-            for tenant in tenants.value if tenants is not None else ():
-                found.setdefault(tenant.microsoft_id, tenant)
+        found = _by_id(every.known(EVERY_TENANT) or ())
+        if unknown := [tenant_id for tenant_id in tenant_ids if tenant_id not in found]:
+            kept = await reader.at_hand(CUSTOMER, unknown)
+            found |= {one.value.tenant.microsoft_id: one.value.tenant for one in kept if one is not None}
+            if any(tenant_id not in found for tenant_id in unknown):
+                [tenants] = await reader.at_hand(TENANTS, [EVERY_TENANT])
+                found = _by_id(tenants.value if tenants is not None else ()) | found
         return [found.get(tenant_id) for tenant_id in tenant_ids]
 
     return Loader(batch)
+
+
+def _by_id(tenants: Iterable[Tenant]) -> dict[str, Tenant]:
+    return {tenant.microsoft_id: tenant for tenant in tenants}
 
 
 def domains_by_tenant(partner_center: PartnerCenterClient, reader: Reader) -> Loader[str, list[str]]:

@@ -30,7 +30,10 @@ async def tenants_in_scope(info: Info) -> list[Tenant]:
         found = await asyncio.gather(*(_existing_tenant(info, tenant_id) for tenant_id in caller.tenant_ids))
         return [tenant for tenant in found if tenant is not None]
     else:
-        tenants = await loaders.all_tenants.load(EVERY_TENANT)
+        [found_all] = await loaders.all_tenants.many([EVERY_TENANT])
+        if isinstance(found_all, Exception):
+            raise found_all
+        tenants = found_all
     if caller.tenant_ids is None:
         return tenants
     return [tenant for tenant in tenants if tenant.microsoft_id in caller.tenant_ids]
