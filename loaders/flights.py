@@ -1,7 +1,8 @@
 """Fetches under way: one a key for everybody who wants it, kept when they have landed.
 
 A waiter that is cancelled leaves a flight to the others; the last one ends it. A flight runs in the context of
-the request that began it, so in its time and on its account.
+the request that began it, so in its time, on its account and in its turn; until its turn has come, a much smaller
+request that wants it, too, has it fly in its own.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from contextvars import Context, copy_context
 from typing import Any, Final
 
 from services.cache import Absent, Looked, LookupCache
@@ -16,11 +19,21 @@ from services.deadlines import KEPT_BACK_SECONDS, seconds_left
 from services.errors import AccessMissing, NotFound, TenantNotFound, Timeout, UpstreamError
 from services.generations import Generation
 from services.lookups import K, Lookup, V
+from services.upstream_turns import Turn, is_much_larger, watch_turn
 
 LOOKS: Final = 10
 LOOK_AGAIN_SECONDS: Final = 0.05
 """How often, and how long after one another, is looked for what another replica fetches: half a second. Looks are
 counted, not seconds: a process that is too busy to look has not waited for the other."""
+
+BEGUN_AT_ONCE: Final = 16
+"""So many fetches begin before others have their turn."""
+CLAIMED_FIRST: Final = 64
+SENT_SECONDS: Final = 0.005
+"""The first keys of a large question are claimed by themselves, and sent before the others are."""
+STORED_AT_ONCE: Final = 32
+STORE_TOGETHER_SECONDS: Final = 0.1
+"""What lands of a larger question is stored together this often, since storing takes time from fetching."""
 
 Fetch = Callable[[Sequence[K]], Awaitable[Sequence[V | Exception]]]
 _Name = tuple[str, object, Generation]
@@ -29,18 +42,34 @@ _Name = tuple[str, object, Generation]
 class Flight:
     """One key's fetch. `answer` is a value or an exception, as a result."""
 
-    __slots__ = ("answer", "ends_at", "fellows", "generation", "name", "storable", "task", "waiters")
+    __slots__ = (
+        *("answer", "begun_with", "context", "ends_at", "fellows", "generation"),
+        *("name", "one_by_one", "storable", "task", "turn", "waiters"),
+    )
 
-    def __init__(self, kind: str, key: object, looked: Looked[Any], ends_at: float) -> None:
+    def __init__(
+        self, kind: str, key: object, looked: Looked[Any], ends_at: float, begun_with: int, *, one_by_one: bool
+    ) -> None:
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.name = kind, key, looked.generation
         self.generation = looked.generation
         self.storable = looked.storable
         self.ends_at = ends_at
+        self.begun_with = begun_with
+        """How many keys the request wants that it flies for."""
+        self.one_by_one = one_by_one
+        self.context: Context | None = None
+        """Whose it is, if not of who begins it."""
+        self.turn: Turn | None = None
         self.waiters = 0
         self.task: asyncio.Task[None] | None = None
         self.fellows: Sequence[Flight] = ()
         """Those that the same task flies."""
+
+    def is_smaller_for(self, keys: int) -> bool:
+        """Whether it would go earlier as one of so many keys: it flies alone, and its turn has not come."""
+        waits = self.turn is None or not self.turn.has_come
+        return waits and self.one_by_one and is_much_larger(self.begun_with, keys) and not self.answer.done()
 
     def give_up(self) -> None:
         self.answer.cancel()
@@ -66,6 +95,7 @@ class Flights:
         self._under_way: dict[_Name, Flight] = {}
         self._landed: dict[str, _Landed] = {}
         self._storing: asyncio.Task[None] | None = None
+        self._store_now = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def of(self, lookup: Lookup[K, V], key: K, generation: Generation) -> Flight | None:
@@ -77,35 +107,63 @@ class Flights:
     ) -> dict[K, Flight]:
         """Begins to fetch. With `shared` what another replica fetches just now is waited for, a moment."""
         ends_at = time.monotonic() + seconds_left()
-        flights = {key: Flight(lookup.kind, key, one, ends_at) for key, one in looked.items()}
+        flights = {
+            key: Flight(lookup.kind, key, one, ends_at, len(looked), one_by_one=one_by_one)
+            for key, one in looked.items()
+        }
         for flight in flights.values():
             self._under_way.setdefault(flight.name, flight)
-        if shared and self._cache.shared:
-            claimable = {key: flight for key, flight in flights.items() if flight.storable}
-            if claimable:
-                self._go(self._share(lookup, claimable, fetch, one_by_one=one_by_one))
-            self._fly(lookup, {k: f for k, f in flights.items() if k not in claimable}, fetch, one_by_one=one_by_one)
+        claimable = {key: one for key, one in flights.items() if one.storable and shared and self._cache.shared}
+        if claimable:
+            self._go(self._share(lookup, claimable, fetch))
+        others = {key: one for key, one in flights.items() if key not in claimable}
+        if len(others) > BEGUN_AT_ONCE:
+            self._go(self._fly_by_and_by(lookup, others, fetch))
         else:
-            self._fly(lookup, flights, fetch, one_by_one=one_by_one)
+            self._fly(lookup, others, fetch)
         return flights
 
-    def _fly(self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V], *, one_by_one: bool) -> None:
+    def hurry(self, lookup: Lookup[K, V], joined: Mapping[K, Flight], fetch: Fetch[K, V], *, keys: int) -> None:
+        """Has what a much larger request wants, too, fetched in the turn of one of so many keys that joins now."""
+        for key, flight in joined.items():
+            if not flight.is_smaller_for(keys):
+                continue
+            flight.begun_with = keys
+            flight.ends_at = time.monotonic() + seconds_left()
+            flight.context = copy_context()
+            if flight.task is not None:  # where there is none, it is about to begin
+                flight.task.cancel()
+                flight.task = flight.turn = None
+                self._fly(lookup, {key: flight}, fetch)
+
+    def _fly(self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V]) -> None:
         wanted = {key: flight for key, flight in flights.items() if not flight.answer.done()}
-        groups = [{key: flight} for key, flight in wanted.items()] if one_by_one else [wanted] if wanted else []
-        for group in groups:
-            task = self._go(self._fetch(lookup, group, fetch))
+        alone = [{key: flight} for key, flight in wanted.items() if flight.one_by_one]
+        for group in alone or ([wanted] if wanted else []):
             fellows = tuple(group.values())
+            task = self._go(self._fetch(lookup, group, fetch), fellows[0].context)
             for flight in fellows:
                 flight.task, flight.fellows = task, fellows
 
-    def _go(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
+    async def _fly_by_and_by(self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V]) -> None:
+        keys = list(flights)
+        at_once = BEGUN_AT_ONCE if all(flight.one_by_one for flight in flights.values()) else max(1, len(keys))
+        for start in range(0, len(keys), at_once):
+            if start:
+                await asyncio.sleep(0)  # others have their turn
+            self._fly(lookup, {key: flights[key] for key in keys[start : start + at_once]}, fetch)
+
+    def _go(self, work: Coroutine[Any, Any, None], context: Context | None = None) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def _fetch(self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V]) -> None:
         keys = list(flights)
+        turn = watch_turn()
+        for flight in flights.values():
+            flight.turn = turn
         answers: Sequence[V | Exception] = [UpstreamError()] * len(keys)  # if it is cancelled
         try:
             fetched = await fetch(keys)
@@ -116,16 +174,19 @@ class Flights:
             answers = [error] * len(keys)
         finally:
             for key, answer in zip(keys, answers, strict=True):
-                self._land(lookup, key, flights[key], answer)
+                if flights[key].turn is turn:  # else it flies for another request by now
+                    self._land(lookup, key, flights[key], answer)
 
-    async def _share(
-        self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V], *, one_by_one: bool
-    ) -> None:
+    async def _share(self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V]) -> None:
         """Fetches what no other replica fetches; looks for the rest for half a second, then fetches it, too."""
-        mine = await self._cache.claim(lookup, {key: flight.generation for key, flight in flights.items()})
-        given_up = {key: flights[key].generation for key in mine if flights[key].answer.done()}
-        await self._cache.release(lookup, given_up)
-        self._fly(lookup, {key: flights[key] for key in flights if key in mine}, fetch, one_by_one=one_by_one)
+        first, rest = flights, {}
+        if len(flights) > CLAIMED_FIRST and all(flight.one_by_one for flight in flights.values()):
+            keys = list(flights)
+            first, rest = ({key: flights[key] for key in some} for some in (keys[:CLAIMED_FIRST], keys[CLAIMED_FIRST:]))
+        mine = await self._claim(lookup, first, fetch)
+        if rest:
+            await asyncio.sleep(SENT_SECONDS)
+            mine |= await self._claim(lookup, rest, fetch)
         left = [key for key in flights if key not in mine]
         for look in range(LOOKS + 1 if left else 0):
             if look:
@@ -138,7 +199,15 @@ class Flights:
             left = [key for key in left if not flights[key].answer.done()]
             if not left:
                 break
-        self._fly(lookup, {key: flights[key] for key in left}, fetch, one_by_one=one_by_one)
+        self._fly(lookup, {key: flights[key] for key in left}, fetch)
+
+    async def _claim(self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V]) -> set[K]:
+        """Begins to fetch what no other replica fetches, and gives what that is."""
+        mine = await self._cache.claim(lookup, {key: flight.generation for key, flight in flights.items()})
+        given_up = {key: flights[key].generation for key in mine if flights[key].answer.done()}
+        await self._cache.release(lookup, given_up)
+        await self._fly_by_and_by(lookup, {key: flights[key] for key in flights if key in mine}, fetch)
+        return mine
 
     def _land(self, lookup: Lookup[K, V], key: K, flight: Flight, answer: object) -> None:
         value = _absent_of(answer) if isinstance(answer, Exception) else answer
@@ -150,6 +219,8 @@ class Flights:
                 landed.flights[key] = flight
             else:
                 landed.released[key] = flight.generation
+            if flight.begun_with <= STORED_AT_ONCE:
+                self._store_now.set()
             if self._storing is None or self._storing.done():
                 self._storing = asyncio.create_task(self._store())
         if not kept:
@@ -160,6 +231,11 @@ class Flights:
 
     async def _store(self) -> None:
         while self._landed:
+            if self._cache.shared and len(self._under_way) > STORED_AT_ONCE:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(STORE_TOGETHER_SECONDS):
+                        await self._store_now.wait()
+            self._store_now.clear()
             kind, landed = next(iter(self._landed.items()))
             del self._landed[kind]
             generations = {key: flight.generation for key, flight in landed.flights.items()}
@@ -203,6 +279,7 @@ class Flights:
             await asyncio.wait(self._tasks)
         for flight in list(self._under_way.values()):
             flight.answer.cancel()
+        self._store_now.set()
         if self._storing is not None:
             await asyncio.wait([self._storing])
 

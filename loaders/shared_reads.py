@@ -128,13 +128,15 @@ class SharedReads:
         if own and seconds_left() < LEAST_SECONDS:
             answers: dict[K, V | Exception] = dict.fromkeys(own, no_time_left())
             return answers | await self._flights.wait_for(joined)
-        begun = self._flights.begin(lookup, own, fetch, one_by_one=one_by_one, shared=join)
-        answers = await self._flights.wait_for(joined | begun)
+        if joined and one_by_one:
+            self._flights.hurry(lookup, joined, fetch, keys=len(missing))
+        flights = joined | self._flights.begin(lookup, own, fetch, one_by_one=one_by_one, shared=join)
+        answers = await self._flights.wait_for(flights)
         # Another request's time being over is no reason for this one to go without.
         ends_at = time.monotonic() + seconds_left()
         again = {
             key: missing[key]
-            for key, flight in joined.items()
+            for key, flight in flights.items()
             if isinstance(answers[key], (Timeout, Throttled)) and flight.ends_at + LEAST_SECONDS < ends_at
         }
         if again and seconds_left() >= LEAST_SECONDS:

@@ -25,8 +25,6 @@ T = TypeVar("T")
 MOST_IDS = 1_000
 _WINDOW = 64
 """So many tenants are asked at once where each is asked for many things, such as a call a user."""
-_BATCH = 128
-"""So many tenants' lists are read from the cache at once: decoding more would keep others waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +63,13 @@ async def tenants_of_scope(info: Info, scope: TenantScope | None) -> list[Tenant
 
 
 async def read_each(tenants: Sequence[Tenant], loader: Loader[str, T]) -> list[T | UpstreamError]:
-    """What each tenant's look-up gives, in order. All are asked at once, in batches: a batch is one read of the cache,
-    and between two others have their turn. Whom the calls wait for is bounded where they are made."""
-    ids = [tenant.microsoft_id for tenant in tenants]
-    batches = [ids[start : start + _BATCH] for start in range(0, len(ids), _BATCH)]
+    """What each tenant's look-up gives, in order. All are asked for at once: how much of the cache is read at a time,
+    and how many calls are made, is bounded where that is done."""
     results: list[T | UpstreamError] = []
-    for answers in await asyncio.gather(*map(loader.many, batches)):
-        for answer in answers:
-            if isinstance(answer, Exception) and not isinstance(answer, UpstreamError):
-                raise answer  # a defect of ours is no failure of a tenant
-            results.append(answer)
+    for answer in await loader.many([tenant.microsoft_id for tenant in tenants]):
+        if isinstance(answer, Exception) and not isinstance(answer, UpstreamError):
+            raise answer  # a defect of ours is no failure of a tenant
+        results.append(answer)
     return results
 
 

@@ -2,7 +2,8 @@
 
 A value is JSON, encoded from the models and decoded straight into them; over 1 MiB it is compressed. What cannot
 be read is a miss and is deleted. Nothing here fails a request: see `services.redis_guard`. No scripts: MGET, GET,
-SET, UNLINK, SCAN and, for generations, WATCH, MULTI and EXEC.
+SET, UNLINK, SCAN and, for generations, WATCH, MULTI and EXEC. However many tenants are asked for, the round trips
+are the same, until a batch is larger than may be read or written in the time of one operation.
 
 Beside the values stand the generations of each tenant (`services.generations`), and claims: who fetches.
 """
@@ -12,23 +13,22 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-import zlib
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import cache, partial
+from functools import partial
 from secrets import token_hex
-from typing import Any, Final, Generic, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
-import msgspec
 import structlog
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from services.cache import LARGEST_ENTRY_BYTES, Absent, CacheUnavailable, Kept, Looked, times_of
+from services.cache import Absent, CacheUnavailable, Looked, times_of
+from services.cache_forms import ReadSizes, Stored, decode, encode
 from services.generations import UNCHANGING, Generation, Generations, State, TenantKind, in_order, new_generation
 from services.lookups import K, Lookup, V, Volatile, generation_key, key_prefix
 from services.redis_guard import RedisGuard
+from services.upstream_turns import is_much_larger
 
-COMPRESSED_OVER_BYTES: Final = 1024 * 1024
 GENERATION_SECONDS: Final = 2 * 86_400
 """Longer than any value is kept; one that is lost is begun anew."""
 CLAIM_SECONDS: Final = 4
@@ -47,26 +47,11 @@ _NAMESPACE = re.compile(r"[a-z0-9:-]+")
 _log = structlog.get_logger(__name__)
 
 
-class _Stored(msgspec.Struct, Generic[V], omit_defaults=True):
-    v: Literal[2]
-    generation: str
-    at: float
-    fresh: float
-    renew: float
-    data: V | msgspec.UnsetType = msgspec.UNSET
-    absent: Absent | None = None
-
-
 class _Unmarked(NamedTuple):
     """The number of the latest mark that is missing, and the changes that may still count as under way."""
 
     number: int
     ended: frozenset[str]
-
-
-@cache
-def _decoder(value_type: Any) -> msgspec.json.Decoder[_Stored[Any]]:  # the type is known at run time
-    return msgspec.json.Decoder(_Stored[value_type])
 
 
 class RedisCache:
@@ -81,7 +66,7 @@ class RedisCache:
         self._guard = guard
         self._client = guard.client
         self._prefix = key_prefix(namespace)
-        self._encoder = msgspec.json.Encoder()
+        self._sizes = ReadSizes()
         self._local = Generations(clock)
         """Names what this process reads past the cache, so that its readers can share even that."""
         self._unmarked: dict[TenantKind, _Unmarked] = {}
@@ -95,32 +80,43 @@ class RedisCache:
     async def look_up(self, lookup: Lookup[K, V], keys: Sequence[K]) -> Sequence[Looked[V]]:
         if len(keys) < LARGE_READ_KEYS:
             return await self._look_up(lookup, keys) if keys else []
-        async with self._large_reads:  # side by side each would take the time of all
-            return await self._look_up(lookup, keys)
+        answers: list[Looked[V]] = []
+        while len(answers) < len(keys):
+            async with self._large_reads:  # side by side each would take the time of all
+                some = keys[len(answers) : len(answers) + self._sizes.at_once(lookup)]
+                answers += await self._look_up(lookup, some)
+        return answers
 
     async def _look_up(self, lookup: Lookup[K, V], keys: Sequence[K]) -> Sequence[Looked[V]]:
         kinds = self._tenant_kinds(lookup, keys)
         names = [self._prefix + lookup.key(key) for key in keys]
         asked = [self._generation_name(kind) for kind in kinds] + names
+        rested = self._guard.resting
         found: Sequence[bytes | None] | None = await self._guard.attempt("get", lambda: self._read(asked))
+        if not rested:
+            self._sizes.went(lookup, len(keys), well=found is not None)
         if found is None:
             return [self._looked_past(lookup, key) for key in keys]
+        raws = found[len(kinds) :]
+        sizes = [len(raw) for raw in raws if raw is not None]
+        self._sizes.saw(lookup, len(sizes), sum(sizes))
         states = await self._states(dict(zip(kinds, found, strict=False)))
         unmarked, now = self._unmarked, self.clock()
         trusted_from = self._trusted_from if now < self._trusted_from + DISTRUST_SECONDS else float("-inf")
         unreadable: list[str] = []
         answers: list[Looked[V]] = []
         undecoded = DECODED_AT_ONCE_BYTES
-        for key, name, raw in zip(keys, names, found[len(kinds) :], strict=True):
+        for key, name, raw in zip(keys, names, raws, strict=True):
             undecoded -= 0 if raw is None else len(raw)
             if undecoded < 0:
                 undecoded = DECODED_AT_ONCE_BYTES
                 await asyncio.sleep(0)  # others have their turn
-            stored = None if raw is None else await _decode(lookup.value_type, raw)
+            stored = None if raw is None else await decode(lookup.value_type, raw)
             if stored is None and raw is not None:
                 unreadable.append(name)
+            kept = None if stored is None else stored.kept()
             if lookup.volatile is None:
-                answers.append(Looked(_kept(stored), UNCHANGING, True))
+                answers.append(Looked(kept, UNCHANGING, True))
                 continue
             kind = lookup.tenant_of(key), lookup.volatile
             state = states[kind]
@@ -128,7 +124,7 @@ class RedisCache:
                 answers.append(self._looked_past(lookup, key))
                 continue
             holds = stored is not None and stored.generation == state.generation and stored.at >= trusted_from
-            answers.append(Looked(_kept(stored) if holds else None, state.generation, not state.is_changing(now)))
+            answers.append(Looked(kept if holds else None, state.generation, not state.is_changing(now)))
         if unreadable:
             _log.warning("cache_value_unreadable", kind=lookup.kind, count=len(unreadable))
             await self._guard.attempt("delete", lambda: self._delete(unreadable))
@@ -141,29 +137,42 @@ class RedisCache:
 
     async def _states(self, found: Mapping[TenantKind, bytes | None]) -> dict[TenantKind, State | None]:
         """Reads generations, and begins those of tenants that had none or lost it; None: not to be had."""
-        states: dict[TenantKind, State | None] = {}
-        for kind, raw in found.items():
-            states[kind] = State.read(raw) if raw is not None else await self._begin_generation(kind)
+        states = {kind: None if raw is None else State.read(raw) for kind, raw in found.items()}
+        unknown = [kind for kind, raw in found.items() if raw is None]
+        if unknown:
+            states |= await self._begin_generations(unknown)
         garbled = [self._generation_name(kind) for kind, raw in found.items() if raw and states[kind] is None]
         if garbled:
             await self._guard.attempt("delete", lambda: self._delete(garbled))
         return states
 
-    async def _begin_generation(self, kind: TenantKind) -> State | None:
-        name, begun = self._generation_name(kind), State(new_generation(changed=False))
+    async def _begin_generations(self, kinds: Sequence[TenantKind]) -> dict[TenantKind, State | None]:
+        begun = {kind: State(new_generation(changed=False)) for kind in kinds}
+        names = {kind: self._generation_name(kind) for kind in kinds}
 
-        async def begin() -> State | None:
-            try:  # another reader may be quicker
-                older = await self._client.set(name, begun.text(), nx=True, get=True, ex=GENERATION_SECONDS)
-            except ResponseError as error:
-                if not str(error).startswith("WRONGTYPE"):
-                    raise
-                await self._delete([name])
-                return None
-            return begun if older is None else State.read(older)
+        async def begin() -> dict[TenantKind, State | None]:
+            pipeline = self._client.pipeline(transaction=False)
+            for kind, state in begun.items():
+                _set(pipeline, names[kind], state.text(), GENERATION_SECONDS, if_new=True)
+            states: dict[TenantKind, State | None] = {}
+            of_another_type: list[str] = []
+            for kind, older in zip(kinds, await pipeline.execute(raise_on_error=False), strict=True):
+                if isinstance(older, Exception):
+                    if not _is_of_another_type(older):
+                        raise older
+                    of_another_type.append(names[kind])
+                    states[kind] = None
+                else:  # another reader may be quicker
+                    states[kind] = begun[kind] if older is None else State.read(older)
+            if of_another_type:
+                await self._delete(of_another_type)
+            return states
 
-        state: State | None = await self._guard.attempt("begin generation", begin)
-        return state
+        nothing = dict.fromkeys(kinds)
+        states: dict[TenantKind, State | None] = await self._guard.attempt(
+            "begin generations", begin, otherwise=nothing
+        )
+        return states
 
     async def store_many(
         self, lookup: Lookup[K, V], values: Mapping[K, V | Absent], generations: Mapping[K, Generation]
@@ -171,37 +180,38 @@ class RedisCache:
         now = self.clock()
         forms: list[tuple[str, bytes, float]] = []
         not_kept: list[str] = []
+        size = 0
+
+        async def write(some: Sequence[tuple[str, bytes, float]], others: Sequence[str]) -> None:
+            pipeline = self._client.pipeline(transaction=False)
+            for name, raw, seconds in some:
+                _set(pipeline, name, raw, seconds)
+            for name in others:
+                pipeline.execute_command("UNLINK", name)
+            await pipeline.execute()
+
         for key, value in values.items():
             generation = generations[key]
             times = times_of(lookup, value, generation, now)
-            stored: _Stored[Any] = _Stored(2, generation, now, now + times.fresh, now + times.renew)
+            stored: Stored[Any] = Stored(2, generation, now, now + times.fresh, now + times.renew)
             if isinstance(value, Absent):
                 stored.absent = value
             else:
                 stored.data = value
-            raw = await self._encode(stored) if times.kept else None
+            raw = await encode(stored) if times.kept else None
             name = self._prefix + lookup.key(key)
             if raw is None:  # too large, or not to be kept; what was kept before is out of date
                 not_kept += [name, _claim_name(name, generation)]
-            else:
-                forms.append((name, raw, times.kept))
-
-        async def write(some: Sequence[tuple[str, bytes, float]]) -> None:
-            pipeline = self._client.pipeline(transaction=False)
-            for name, raw, seconds in some:
-                pipeline.set(name, raw, px=max(1, round(seconds * 1000)))
-            for name in not_kept:
-                pipeline.execute_command("UNLINK", name)
-            await pipeline.execute()
-
-        # In pieces: the lists of many tenants together would take longer than one operation may.
-        while forms or not_kept:
-            some, size = 0, 0
-            while some < len(forms) and size < STORED_AT_ONCE_BYTES:
-                size += len(forms[some][1])
-                some += 1
-            await self._guard.attempt("store", partial(write, forms[:some]))
-            forms, not_kept = forms[some:], []
+                continue
+            forms.append((name, raw, times.kept))
+            size += len(raw)
+            if size >= STORED_AT_ONCE_BYTES:  # all together would take longer than one operation may
+                await self._guard.attempt("store", partial(write, forms, not_kept))
+                self._sizes.saw(lookup, len(forms), size)
+                forms, not_kept, size = [], [], 0
+        if forms or not_kept:
+            await self._guard.attempt("store", partial(write, forms, not_kept))
+            self._sizes.saw(lookup, len(forms), size)
 
     @asynccontextmanager
     async def changing(self, tenant_id: str, kinds: Collection[Volatile]) -> AsyncIterator[None]:
@@ -264,7 +274,7 @@ class RedisCache:
         except OutOfMemoryError:  # a generation that is gone is as good: none can be begun before there is room
             await self._delete(keys)
         except ResponseError as error:
-            if not str(error).startswith("WRONGTYPE"):
+            if not _is_of_another_type(error):
                 raise
             await self._delete(keys)
             await self._client.transaction(decide, *keys)
@@ -274,12 +284,21 @@ class RedisCache:
             pipeline = self._client.pipeline(transaction=False)
             for key, generation in generations.items():
                 name = _claim_name(self._prefix + lookup.key(key), generation)
-                pipeline.set(name, "1", nx=True, px=CLAIM_SECONDS * 1000)
-            return {key for key, taken in zip(generations, await pipeline.execute(), strict=True) if taken}
+                _set(pipeline, name, len(generations), CLAIM_SECONDS, if_new=True)
+            older = await pipeline.execute()
+            return {key for key, one in zip(generations, older, strict=True) if self._takes(one, len(generations))}
 
         every = set(generations)
         taken: set[K] = await self._guard.attempt("claim", take, otherwise=every)
         return taken
+
+    @staticmethod
+    def _takes(claimed_with: bytes | None, keys: int) -> bool:
+        """Whether a key is fetched in spite of an older claim: none, or that of a question so much larger that it may
+        come to this key late."""
+        if claimed_with is None:
+            return True
+        return claimed_with.isdigit() and is_much_larger(int(claimed_with), keys)
 
     async def release(self, lookup: Lookup[K, V], generations: Mapping[K, Generation]) -> None:
         names = [_claim_name(self._prefix + lookup.key(key), one) for key, one in generations.items()]
@@ -333,37 +352,17 @@ class RedisCache:
             pipeline.execute_command("UNLINK", name)
         await pipeline.execute()
 
-    async def _encode(self, stored: _Stored[Any]) -> bytes | None:
-        raw = self._encoder.encode(stored)
-        if len(raw) > LARGEST_ENTRY_BYTES:
-            return None
-        return raw if len(raw) <= COMPRESSED_OVER_BYTES else await asyncio.to_thread(zlib.compress, raw, 1)
+
+def _set(pipeline: Any, name: str, value: bytes | str | int, seconds: float, *, if_new: bool = False) -> None:
+    """Adds a SET, with `if_new` one that gives what stood there. The pipeline's own `set` costs seven times as much,
+    which is a lot for the tenants of a whole portfolio."""
+    options = ("NX", "GET") if if_new else ()
+    pipeline.execute_command("SET", name, value, "PX", max(1, round(seconds * 1000)), *options, get=if_new)
 
 
 def _claim_name(name: str, generation: Generation) -> str:
     return f"{name}:claim:{generation}"
 
 
-def _kept(stored: _Stored[V] | None) -> Kept[V] | None:
-    if stored is None:
-        return None
-    value: Any = None if stored.data is msgspec.UNSET else stored.data
-    return Kept(value, stored.at, stored.fresh, stored.renew, stored.absent)
-
-
-async def _decode(value_type: type[V], raw: bytes) -> _Stored[V] | None:
-    try:
-        if not raw.startswith(b"{"):
-            raw = await asyncio.to_thread(_decompress, raw)
-        stored: _Stored[V] = _decoder(value_type).decode(raw)  # type: ignore[arg-type]  # a type can be hashed
-    except (msgspec.DecodeError, zlib.error, ValueError):
-        return None
-    return None if (stored.data is msgspec.UNSET) is (stored.absent is None) else stored
-
-
-def _decompress(raw: bytes) -> bytes:
-    inflate = zlib.decompressobj()
-    plain = inflate.decompress(raw, LARGEST_ENTRY_BYTES + 1)
-    if not inflate.eof:
-        raise ValueError("cut short, or larger than anything that is kept")
-    return plain
+def _is_of_another_type(error: Exception) -> bool:
+    return isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE")

@@ -13,6 +13,9 @@ MOST_WAITING: Final = 64
 MOST_WAITING_PER_TENANT: Final = 8
 """Of these, for one tenant: else calls to a tenant that does not answer would keep out those to the others."""
 
+MUCH_LARGER: Final = 4
+"""A question of so many times the keys of another one keeps that waiting, where both want the same."""
+
 
 class Asker:
     """One request, or one job, and the places that its waiting calls take. `key` tells callers apart."""
@@ -43,7 +46,17 @@ class _Nobody(Asker):
         yield
 
 
+class Turn:
+    """Whether the turn of a call has come, for who may have it asked for in another's place as long as it has not."""
+
+    __slots__ = ("has_come",)
+
+    def __init__(self) -> None:
+        self.has_come = False
+
+
 _NOBODY = _Nobody("")
+_turn: ContextVar[Turn | None] = ContextVar("upstream_turn", default=None)
 _asker: ContextVar[Asker] = ContextVar("upstream_asker", default=_NOBODY)
 
 
@@ -58,3 +71,22 @@ def ask_in_turn(caller_key: str, *, is_job: bool = False) -> None:
 def current_asker() -> Asker:
     """Who asks."""
     return _asker.get()
+
+
+def is_much_larger(keys: int, than: int) -> bool:
+    """Whether a question of so many keys is better not waited for by one of the others."""
+    return keys > MUCH_LARGER * than
+
+
+def watch_turn() -> Turn:
+    """Gives what will say that the first call of this task was let go."""
+    turn = Turn()
+    _turn.set(turn)
+    return turn
+
+
+def turn_has_come() -> None:
+    """Says that a call of this task is let go now."""
+    turn = _turn.get()
+    if turn is not None:
+        turn.has_come = True

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from services.deadlines import no_time_left, seconds_to_wait
-from services.upstream_turns import current_asker
+from services.upstream_turns import current_asker, turn_has_come
 from services.upstream_use import current_use
 
 JOBS_PART: Final = 4
@@ -99,6 +99,7 @@ class Slots:
         slot = Slot(tenant_id, asker.key, asker.is_job)
         if not self._waiting and self._is_free(slot):
             self._give(slot)
+            turn_has_come()
             return slot
         started = self._clock()
         try:
@@ -109,6 +110,7 @@ class Slots:
             raise no_time_left() from None
         finally:
             current_use().waited_seconds += self._clock() - started
+        turn_has_come()
         return slot
 
     def give_back(self, slot: Slot) -> None:

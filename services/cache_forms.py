@@ -1,0 +1,100 @@
+"""The form of a value in Redis, and how large values of each kind are: so many bytes are read at once, not more."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from functools import cache
+from typing import Any, Final, Generic, Literal
+
+import msgspec
+
+from services.cache import LARGEST_ENTRY_BYTES, Absent, Kept
+from services.generations import Generation
+from services.lookups import Lookup, V
+
+COMPRESSED_OVER_BYTES: Final = 1024 * 1024
+READ_AT_ONCE_BYTES: Final = 8 * 1024 * 1024
+"""So much is read in one operation, going by what values of the kind were like lately: what is more takes longer
+than an operation may, and memory."""
+MOST_AT_ONCE: Final = 1_024
+FEWEST_AT_ONCE: Final = 64
+TELLING: Final = 32
+"""So many values say what those of their kind are like, whatever was known before."""
+
+
+class Stored(msgspec.Struct, Generic[V], omit_defaults=True):
+    v: Literal[2]
+    generation: Generation
+    at: float
+    fresh: float
+    renew: float
+    data: V | msgspec.UnsetType = msgspec.UNSET
+    absent: Absent | None = None
+
+    def kept(self) -> Kept[V]:
+        value: Any = None if self.data is msgspec.UNSET else self.data
+        return Kept(value, self.at, self.fresh, self.renew, self.absent)
+
+
+_encoder = msgspec.json.Encoder()
+
+
+async def encode(stored: Stored[Any]) -> bytes | None:
+    """Gives the form of a value; None where it is too large to be kept."""
+    raw = _encoder.encode(stored)
+    if len(raw) <= COMPRESSED_OVER_BYTES:
+        return raw
+    return None if len(raw) > LARGEST_ENTRY_BYTES else await asyncio.to_thread(zlib.compress, raw, 1)
+
+
+async def decode(value_type: type[V], raw: bytes) -> Stored[V] | None:
+    """Gives what a form stands for; None where it cannot be read."""
+    try:
+        if not raw.startswith(b"{"):
+            raw = await asyncio.to_thread(_decompress, raw)
+        stored: Stored[V] = _decoder(value_type).decode(raw)  # type: ignore[arg-type]  # a type can be hashed
+    except (msgspec.DecodeError, zlib.error, ValueError):
+        return None
+    return None if (stored.data is msgspec.UNSET) is (stored.absent is None) else stored
+
+
+@cache
+def _decoder(value_type: Any) -> msgspec.json.Decoder[Stored[Any]]:  # the type is known at run time
+    return msgspec.json.Decoder(Stored[value_type])
+
+
+def _decompress(raw: bytes) -> bytes:
+    inflate = zlib.decompressobj()
+    plain = inflate.decompress(raw, LARGEST_ENTRY_BYTES + 1)
+    if not inflate.eof:
+        raise ValueError("cut short, or larger than anything that is kept")
+    return plain
+
+
+class ReadSizes:
+    """How many values of a kind may be read at once, by look-up."""
+
+    def __init__(self) -> None:
+        self._bytes: dict[str, float] = {}
+        self._most: dict[str, int] = {}
+
+    def at_once(self, lookup: Lookup[Any, Any]) -> int:
+        """Gives how many values come to what may be read at once."""
+        fitting = int(READ_AT_ONCE_BYTES / max(1.0, self._bytes.get(lookup.kind, lookup.usual_bytes)))
+        return max(FEWEST_AT_ONCE, min(fitting, self._most.get(lookup.kind, MOST_AT_ONCE)))
+
+    def saw(self, lookup: Lookup[Any, Any], count: int, size_bytes: int) -> None:
+        """Takes note of values that were read or stored."""
+        if count:
+            known = self._bytes.get(lookup.kind, lookup.usual_bytes)
+            self._bytes[lookup.kind] = known + (size_bytes / count - known) * min(1.0, count / TELLING)
+
+    def went(self, lookup: Lookup[Any, Any], count: int, *, well: bool) -> None:
+        """Takes note of whether so many could be read in the time that there is: if not, it is half as many next time,
+        and then slowly more again."""
+        most = self._most.get(lookup.kind, MOST_AT_ONCE)
+        if not well and count > FEWEST_AT_ONCE:
+            self._most[lookup.kind] = count // 2
+        elif well and most < MOST_AT_ONCE and count > most // 2:
+            self._most[lookup.kind] = most + FEWEST_AT_ONCE
