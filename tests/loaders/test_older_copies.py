@@ -238,7 +238,7 @@ async def test_who_wants_it_new_does_not_join_an_earlier_fetch(bench):
 
 
 @pytest.mark.parametrize(
-    ("age", "max_age", "found"), [(0, None, 1), (70, None, 1), (130, None, 0), (20, 30, 1), (40, 30, 0), (0, 0, 0)]
+    ("age", "max_age", "found"), [(0, None, 1), (70, None, 1), (140, None, 0), (20, 30, 1), (40, 30, 0), (0, 0, 0)]
 )
 async def test_at_hand_is_what_would_be_given_without_asking(bench, age, max_age, found):
     await bench.read()
