@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context, copy_context
+from itertools import zip_longest
 from typing import Any, Final
 
 from services.cache import Absent, Looked, LookupCache
@@ -26,6 +27,8 @@ LOOK_AGAIN_SECONDS: Final = 0.05
 """How often, and how long after one another, is looked for what another replica fetches: half a second. Looks are
 counted, not seconds: a process that is too busy to look has not waited for the other."""
 
+MOST_BEGUN: Final = 256
+"""So many fetches of a question have begun and not ended: more than may be in flight, or be next, in the process."""
 BEGUN_AT_ONCE: Final = 16
 """So many fetches begin before others have their turn."""
 CLAIMED_FIRST: Final = 64
@@ -131,13 +134,13 @@ class Flights:
             flight.begun_with = keys
             flight.ends_at = time.monotonic() + seconds_left()
             flight.context = copy_context()
-            if flight.task is not None:  # where there is none, it is about to begin
+            if flight.task is not None:
                 flight.task.cancel()
                 flight.task = flight.turn = None
-                self._fly(lookup, {key: flight}, fetch)
+            self._fly(lookup, {key: flight}, fetch)
 
     def _fly(self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V]) -> None:
-        wanted = {key: flight for key, flight in flights.items() if not flight.answer.done()}
+        wanted = {key: one for key, one in flights.items() if one.task is None and not one.answer.done()}
         alone = [{key: flight} for key, flight in wanted.items() if flight.one_by_one]
         for group in alone or ([wanted] if wanted else []):
             fellows = tuple(group.values())
@@ -146,12 +149,21 @@ class Flights:
                 flight.task, flight.fellows = task, fellows
 
     async def _fly_by_and_by(self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V]) -> None:
-        keys = list(flights)
-        at_once = BEGUN_AT_ONCE if all(flight.one_by_one for flight in flights.values()) else max(1, len(keys))
-        for start in range(0, len(keys), at_once):
-            if start:
+        """Begins some, and each other one when one of these has ended: a task that only waits takes memory, too."""
+        if not all(flight.one_by_one for flight in flights.values()):
+            self._fly(lookup, flights, fetch)
+            return
+        places = asyncio.Semaphore(MOST_BEGUN)
+        for number, key in enumerate(_by_turns(lookup, flights), 1):
+            await places.acquire()
+            flight = flights[key]
+            self._fly(lookup, {key: flight}, fetch)
+            if flight.task is None:
+                places.release()
+            else:
+                flight.task.add_done_callback(lambda _: places.release())
+            if number % BEGUN_AT_ONCE == 0:
                 await asyncio.sleep(0)  # others have their turn
-            self._fly(lookup, {key: flights[key] for key in keys[start : start + at_once]}, fetch)
 
     def _go(self, work: Coroutine[Any, Any, None], context: Context | None = None) -> asyncio.Task[None]:
         task = asyncio.create_task(work, context=context)
@@ -206,7 +218,7 @@ class Flights:
         mine = await self._cache.claim(lookup, {key: flight.generation for key, flight in flights.items()})
         given_up = {key: flights[key].generation for key in mine if flights[key].answer.done()}
         await self._cache.release(lookup, given_up)
-        await self._fly_by_and_by(lookup, {key: flights[key] for key in flights if key in mine}, fetch)
+        self._go(self._fly_by_and_by(lookup, {key: flights[key] for key in flights if key in mine}, fetch))
         return mine
 
     def _land(self, lookup: Lookup[K, V], key: K, flight: Flight, answer: object) -> None:
@@ -307,3 +319,12 @@ def error_of(absent: Absent) -> UpstreamError:
     """The failure that was remembered."""
     kinds: dict[str, type[UpstreamError]] = {"tenant": TenantNotFound, "not_found": NotFound, "access": AccessMissing}
     return kinds[absent.what](absent.message)
+
+
+def _by_turns(lookup: Lookup[K, Any], keys: Iterable[K]) -> list[K]:
+    """The keys in another order: one of each tenant, then the next of each. Else the first tenant's calls, which may
+    only be so many at once, would keep out those of the others."""
+    by_tenant: dict[str, list[K]] = {}
+    for key in keys:
+        by_tenant.setdefault(lookup.tenant_of(key), []).append(key)
+    return [key for row in zip_longest(*by_tenant.values()) for key in row if key is not None]
