@@ -40,7 +40,7 @@ class KeptAnswers:
 
     def __init__(self, cache: LookupCache, max_bytes: int) -> None:
         self._cache = cache
-        self._max_bytes = max_bytes
+        self._max_bytes = max_bytes if cache.remembers else 0
         self._answers: OrderedDict[Hashable, KeptAnswer] = OrderedDict()
         self.size_bytes = 0
 

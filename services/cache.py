@@ -90,6 +90,8 @@ class LookupCache(Protocol):
     """The time by which the cache counts: seconds since 1970."""
     shared: bool
     """Whether other processes use it, too."""
+    remembers: bool
+    """Whether the same entry is given again and again as the same object, while it is fresh and unchanged."""
 
     async def look_up(self, lookup: Lookup[K, V], keys: Sequence[K]) -> Sequence[Looked[V]]:
         """Gives one answer a key, in order."""
@@ -146,7 +148,8 @@ def connect_cache(
     operation_seconds: float = OPERATION_SECONDS,
     clock: Callable[[], float] = time.time,
 ) -> LookupCache:
-    """Gives the cache at an address, or one of `max_bytes` in this process where there is none. Nothing is opened yet.
+    """Gives the cache at an address, or one in this process where there is none. Nothing is opened yet. Either takes
+    `max_bytes` of this process.
 
     Addresses: see `services.redis_client`. ValueError for any other, without repeating it, since it may hold a
     password.
@@ -161,4 +164,5 @@ def connect_cache(
     from services.redis_guard import RedisGuard
 
     client, close = connect_client(url, connect_seconds=connect_seconds)
-    return RedisCache(RedisGuard(client, operation_seconds, close), namespace, clock=clock)
+    guard = RedisGuard(client, operation_seconds, close)
+    return RedisCache(guard, namespace, near_bytes=max_bytes, clock=clock)

@@ -40,6 +40,7 @@ class MemoryCache:
     """Keeps models as they are. What is full makes room from the oldest on, but spares once what was read since."""
 
     shared = False
+    remembers = True
 
     def __init__(self, *, max_bytes: int = MEMORY_BYTES, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock

@@ -1,5 +1,7 @@
 """The cache that all replicas share: one MGET a batch, one pipeline of SETs with expiry.
 
+What this process read or stored lately it has at hand (`services.near_memory`), and asks for generations alone.
+
 A value is JSON, encoded from the models and decoded straight into them; over 1 MiB it is compressed. What cannot
 be read is a miss and is deleted. Nothing here fails a request: see `services.redis_guard`. No scripts: MGET, GET,
 SET, UNLINK, SCAN and, for generations, WATCH, MULTI and EXEC. However many tenants are asked for, the round trips
@@ -26,6 +28,7 @@ from services.cache import Absent, CacheUnavailable, Looked, times_of
 from services.cache_forms import ReadSizes, Stored, decode, encode
 from services.generations import UNCHANGING, Generation, Generations, State, TenantKind, in_order, new_generation
 from services.lookups import K, Lookup, V, Volatile, generation_key, key_prefix
+from services.near_memory import NearMemory
 from services.redis_guard import RedisGuard
 from services.upstream_turns import is_much_larger
 
@@ -59,7 +62,9 @@ class RedisCache:
 
     shared = True
 
-    def __init__(self, guard: RedisGuard, namespace: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, guard: RedisGuard, namespace: str, *, near_bytes: int = 0, clock: Callable[[], float] = time.time
+    ) -> None:
         if not _NAMESPACE.fullmatch(namespace):  # braces would move the tag, a star would clear others' keys
             raise ValueError("A cache namespace has small letters, digits, colons and hyphens only.")
         self.clock = clock
@@ -67,6 +72,7 @@ class RedisCache:
         self._client = guard.client
         self._prefix = key_prefix(namespace)
         self._sizes = ReadSizes()
+        self._near = NearMemory(near_bytes)
         self._local = Generations(clock)
         """Names what this process reads past the cache, so that its readers can share even that."""
         self._unmarked: dict[TenantKind, _Unmarked] = {}
@@ -74,6 +80,7 @@ class RedisCache:
         self._marks = 0
         self._trusted_from = float("-inf")
         self._large_reads = asyncio.Semaphore()
+        self.remembers = near_bytes > 0
         guard.before_return = self._return
         guard.probe_name = f"{self._prefix}{{}}:probe"
 
@@ -87,34 +94,36 @@ class RedisCache:
                 answers += await self._look_up(lookup, some)
         return answers
 
-    async def _look_up(self, lookup: Lookup[K, V], keys: Sequence[K]) -> Sequence[Looked[V]]:
+    async def _look_up(self, lookup: Lookup[K, V], keys: Sequence[K], *, by_memory: bool = True) -> Sequence[Looked[V]]:
         kinds = self._tenant_kinds(lookup, keys)
         names = [self._prefix + lookup.key(key) for key in keys]
-        asked = [self._generation_name(kind) for kind in kinds] + names
-        rested = self._guard.resting
-        found: Sequence[bytes | None] | None = await self._guard.attempt("get", lambda: self._read(asked))
-        if not rested:
-            self._sizes.went(lookup, len(keys), well=found is not None)
+        near = self._near.find_many(names, self.clock()) if by_memory and self._near else {}
+        far = [name for name in names if name not in near]
+        asked = [self._generation_name(kind) for kind in kinds] + far
+        found: Sequence[bytes | None] | None = await self._ask(lookup, asked, len(far)) if asked else []
         if found is None:
             return [self._looked_past(lookup, key) for key in keys]
-        raws = found[len(kinds) :]
-        sizes = [len(raw) for raw in raws if raw is not None]
-        self._sizes.saw(lookup, len(sizes), sum(sizes))
         states = await self._states(dict(zip(kinds, found, strict=False)))
+        raws = dict(zip(far, found[len(kinds) :], strict=True))
         unmarked, now = self._unmarked, self.clock()
         trusted_from = self._trusted_from if now < self._trusted_from + DISTRUST_SECONDS else float("-inf")
         unreadable: list[str] = []
+        outdated: dict[int, K] = {}
         answers: list[Looked[V]] = []
         undecoded = DECODED_AT_ONCE_BYTES
-        for key, name, raw in zip(keys, names, raws, strict=True):
-            undecoded -= 0 if raw is None else len(raw)
-            if undecoded < 0:
-                undecoded = DECODED_AT_ONCE_BYTES
-                await asyncio.sleep(0)  # others have their turn
-            stored = None if raw is None else await decode(lookup.value_type, raw)
-            if stored is None and raw is not None:
-                unreadable.append(name)
-            kept = None if stored is None else stored.kept()
+        for key, name in zip(keys, names, strict=True):
+            known, raw = near.get(name), raws.get(name)
+            if raw is not None:
+                undecoded -= len(raw)
+                if undecoded < 0:
+                    undecoded = DECODED_AT_ONCE_BYTES
+                    await asyncio.sleep(0)  # others have their turn
+                stored = await decode(lookup.value_type, raw)
+                if stored is None:
+                    unreadable.append(name)
+                else:
+                    known = self._near.keep(name, stored.kept(), stored.generation, now, raw)
+            kept = None if known is None else known.kept
             if lookup.volatile is None:
                 answers.append(Looked(kept, UNCHANGING, True))
                 continue
@@ -123,12 +132,28 @@ class RedisCache:
             if state is None or kind in unmarked:
                 answers.append(self._looked_past(lookup, key))
                 continue
-            holds = stored is not None and stored.generation == state.generation and stored.at >= trusted_from
+            holds = known is not None and known.generation == state.generation and known.kept.fetched_at >= trusted_from
+            if known is not None and not holds and name in near:
+                outdated[len(answers)] = key
             answers.append(Looked(kept if holds else None, state.generation, not state.is_changing(now)))
         if unreadable:
             _log.warning("cache_value_unreadable", kind=lookup.kind, count=len(unreadable))
             await self._guard.attempt("delete", lambda: self._delete(unreadable))
+        if outdated:  # another process may have stored what is of now
+            newer = await self._look_up(lookup, list(outdated.values()), by_memory=False)
+            for place, one in zip(outdated, newer, strict=True):
+                answers[place] = one
         return answers
+
+    async def _ask(self, lookup: Lookup[K, V], names: Sequence[str], values: int) -> Sequence[bytes | None] | None:
+        """Gives what stands under the names, the values last, and takes note of how that went."""
+        rested = self._guard.resting
+        found: Sequence[bytes | None] | None = await self._guard.attempt("get", lambda: self._read(names))
+        if not rested and values:
+            self._sizes.went(lookup, values, well=found is not None)
+        sizes = [len(raw) for raw in found[len(names) - values :] if raw is not None] if found else []
+        self._sizes.saw(lookup, len(sizes), sum(sizes))
+        return found
 
     def _looked_past(self, lookup: Lookup[K, V], key: K) -> Looked[V]:
         if lookup.volatile is None:
@@ -200,9 +225,11 @@ class RedisCache:
                 stored.data = value
             raw = await encode(stored) if times.kept else None
             name = self._prefix + lookup.key(key)
+            self._near.drop(name)
             if raw is None:  # too large, or not to be kept; what was kept before is out of date
                 not_kept += [name, _claim_name(name, generation)]
                 continue
+            self._near.keep(name, stored.kept(), generation, now, raw)
             forms.append((name, raw, times.kept))
             size += len(raw)
             if size >= STORED_AT_ONCE_BYTES:  # all together would take longer than one operation may
@@ -316,6 +343,7 @@ class RedisCache:
                     names.clear()
             await self._delete(names)
 
+        self._near.clear()
         self._local.renew_all()
         await self._guard.attempt("clear", delete_all, insist=True, whole_seconds=CLEAR_SECONDS)
 

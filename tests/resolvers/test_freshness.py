@@ -34,8 +34,9 @@ def redis(redis_url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 async def shared(sandbox, redis_url) -> AsyncIterator[Gateway]:
-    """A gateway whose cache is in Redis, where a test can make it older."""
-    async with running_gateway(sandbox, None, GATEWAY_REDIS_URL=redis_url, **PATIENT) as running:
+    """A gateway whose cache is in Redis alone, where a test can make it older."""
+    settings = PATIENT | {"GATEWAY_REDIS_URL": redis_url, "GATEWAY_CACHE_BYTES": "0"}
+    async with running_gateway(sandbox, None, **settings) as running:
         yield running
 
 

@@ -84,7 +84,7 @@ async def test_what_just_expired_is_one_call_and_nobody_waits_for_it(sandbox, re
 
 
 async def test_if_the_replica_that_fetches_was_killed_the_other_soon_fetches_itself(sandbox, redis_url):
-    async with two_gateways(sandbox, redis_url) as (one, _):
+    async with two_gateways(sandbox, redis_url, settings={"GATEWAY_CACHE_BYTES": "0"}) as (one, _):
         await one.ask(COUNT, {"tenant": CONTOSO})
         with Redis.from_url(redis_url) as redis:
             [value] = [

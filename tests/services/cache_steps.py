@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from services.cache import Looked, LookupCache, connect_cache
+from services.cache import MEMORY_BYTES, Looked, LookupCache, connect_cache
 from services.lookups import Lookup, Volatile
 
 NAMESPACE = "sandbox:33333333-3333-4333-8333-333333333333"
@@ -18,9 +18,9 @@ NUMBERS: Lookup[str, int] = Lookup(
 USERS = {Volatile.USERS}
 
 
-def connect(url: str, clock: Callable[[], float] = time.time) -> LookupCache:
-    """A cache that is as patient with Redis as a loaded machine needs."""
-    return connect_cache(url, NAMESPACE, connect_seconds=5, operation_seconds=5, clock=clock)
+def connect(url: str, clock: Callable[[], float] = time.time, *, max_bytes: int = MEMORY_BYTES) -> LookupCache:
+    """A cache that is as patient with Redis as a loaded machine needs. Without bytes everything comes from there."""
+    return connect_cache(url, NAMESPACE, max_bytes=max_bytes, connect_seconds=5, operation_seconds=5, clock=clock)
 
 
 async def store(cache: LookupCache, lookup: Lookup[Any, Any], stored: dict[Any, Any]) -> None:

@@ -30,7 +30,7 @@ def redis(redis_url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 async def redis_cache(redis_url: str) -> AsyncIterator[LookupCache]:
-    cache = connect(redis_url)
+    cache = connect(redis_url, max_bytes=0)
     yield cache
     await cache.close()
 
