@@ -173,7 +173,7 @@ class GraphQLEndpoint(GraphQL[GatewayContext, None]):
         if kept is not None:
             count_use(kept.use)
             REPEATED.inc()
-            return _response(kept.body(request.state.request_id), request.state.media_type)
+            return PiecesResponse(kept.pieces(request.state.request_id), request.state.media_type)
         trace = request.state.trace = ReadTrace()
         try:
             response: Response = await self.run(request)
@@ -344,6 +344,24 @@ def _was_refused(result: ExecutionResult) -> bool:
     errors = result.errors or []
     codes = {(error.extensions or {}).get("code") for error in errors}
     return result.data is None and bool(errors) and not any(e.path for e in errors) and not codes & _AFTER_EXECUTION
+
+
+COPIED_BYTES = 64 * 1024
+"""So much is put together faster than it is sent in pieces."""
+
+
+class PiecesResponse(Response):
+    """An answer that is made of pieces; a large one is sent in these, as they are."""
+
+    def __init__(self, pieces: Sequence[bytes], media_type: str) -> None:
+        size_bytes = sum(map(len, pieces))
+        self._pieces = pieces if size_bytes > COPIED_BYTES else (b"".join(pieces),)
+        super().__init__(headers={"Content-Length": str(size_bytes)}, media_type=f"{media_type}; charset=utf-8")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for number, piece in enumerate(self._pieces, 1):
+            await send({"type": "http.response.body", "body": piece, "more_body": number < len(self._pieces)})
 
 
 def _response(body: bytes, media_type: str, status: HTTPStatus = HTTPStatus.OK) -> Response:

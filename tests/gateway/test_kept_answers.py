@@ -241,7 +241,7 @@ class Scene:
 
     async def found(self, key: str) -> bytes | None:
         answer = await self.answers.find(key)
-        return None if answer is None else answer.body("r-2")
+        return None if answer is None else b"".join(answer.pieces("r-2"))
 
 
 async def test_an_answer_is_good_as_long_as_the_oldest_of_what_it_rests_on_is_fresh():
