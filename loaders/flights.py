@@ -30,10 +30,11 @@ counted, not seconds: a process that is too busy to look has not waited for the 
 MOST_BEGUN: Final = 256
 """So many fetches of a question have begun and not ended: more than may be in flight, or be next, in the process."""
 BEGUN_AT_ONCE: Final = 16
-"""So many fetches begin before others have their turn."""
-CLAIMED_FIRST: Final = 64
-SENT_SECONDS: Final = 0.005
-"""The first keys of a large question are claimed by themselves, and sent before the others are."""
+BEGIN_AGAIN_SECONDS: Final = 0.001
+"""So many fetches begin, then others have their turn."""
+CLAIMED_AT_ONCE: Final = 64
+CLAIM_AGAIN_SECONDS: Final = 0.005
+"""So many keys are claimed, and sent, before the next are."""
 STORED_AT_ONCE: Final = 32
 STORE_TOGETHER_SECONDS: Final = 0.1
 """What lands of a larger question is stored together this often, since storing takes time from fetching."""
@@ -46,7 +47,7 @@ class Flight:
     """One key's fetch. `answer` is a value or an exception, as a result."""
 
     __slots__ = (
-        *("answer", "begun_with", "context", "ends_at", "fellows", "generation"),
+        *("answer", "begun_with", "claimed", "context", "ends_at", "fellows", "generation"),
         *("name", "one_by_one", "storable", "task", "turn", "waiters"),
     )
 
@@ -61,6 +62,8 @@ class Flight:
         self.begun_with = begun_with
         """How many keys the request wants that it flies for."""
         self.one_by_one = one_by_one
+        self.claimed = False
+        """Whether it may fly, as far as other replicas are concerned."""
         self.context: Context | None = None
         """Whose it is, if not of who begins it."""
         self.turn: Turn | None = None
@@ -120,6 +123,8 @@ class Flights:
         if claimable:
             self._go(self._share(lookup, claimable, fetch))
         others = {key: one for key, one in flights.items() if key not in claimable}
+        for flight in others.values():
+            flight.claimed = True
         if len(others) > BEGUN_AT_ONCE:
             self._go(self._fly_by_and_by(lookup, others, fetch))
         else:
@@ -134,6 +139,9 @@ class Flights:
             flight.begun_with = keys
             flight.ends_at = time.monotonic() + seconds_left()
             flight.context = copy_context()
+            if not flight.claimed:
+                self._go(self._share(lookup, {key: flight}, fetch))
+                continue
             if flight.task is not None:
                 flight.task.cancel()
                 flight.task = flight.turn = None
@@ -146,7 +154,7 @@ class Flights:
             fellows = tuple(group.values())
             task = self._go(self._fetch(lookup, group, fetch), fellows[0].context)
             for flight in fellows:
-                flight.task, flight.fellows = task, fellows
+                flight.task, flight.fellows, flight.claimed = task, fellows, True
 
     async def _fly_by_and_by(self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V]) -> None:
         """Begins some, and each other one when one of these has ended: a task that only waits takes memory, too."""
@@ -163,7 +171,7 @@ class Flights:
             else:
                 flight.task.add_done_callback(lambda _: places.release())
             if number % BEGUN_AT_ONCE == 0:
-                await asyncio.sleep(0)  # others have their turn
+                await asyncio.sleep(BEGIN_AGAIN_SECONDS)  # others have their turn
 
     def _go(self, work: Coroutine[Any, Any, None], context: Context | None = None) -> asyncio.Task[None]:
         task = asyncio.create_task(work, context=context)
@@ -191,15 +199,16 @@ class Flights:
 
     async def _share(self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V]) -> None:
         """Fetches what no other replica fetches; looks for the rest for half a second, then fetches it, too."""
-        first, rest = flights, {}
-        if len(flights) > CLAIMED_FIRST and all(flight.one_by_one for flight in flights.values()):
-            keys = list(flights)
-            first, rest = ({key: flights[key] for key in some} for some in (keys[:CLAIMED_FIRST], keys[CLAIMED_FIRST:]))
-        mine = await self._claim(lookup, first, fetch)
-        if rest:
-            await asyncio.sleep(SENT_SECONDS)
-            mine |= await self._claim(lookup, rest, fetch)
-        left = [key for key in flights if key not in mine]
+        keys, left = list(flights), list[K]()
+        at_once = CLAIMED_AT_ONCE if all(flight.one_by_one for flight in flights.values()) else len(keys)
+        for start in range(0, len(keys), at_once):
+            some = {key: flights[key] for key in keys[start : start + at_once]}
+            if start:
+                await asyncio.sleep(CLAIM_AGAIN_SECONDS)
+                # What a smaller request wants meanwhile is in its hands.
+                some = {key: flight for key, flight in some.items() if flight.context is None}
+            mine = await self._claim(lookup, some, fetch)
+            left += [key for key in some if key not in mine]
         for look in range(LOOKS + 1 if left else 0):
             if look:
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
@@ -215,8 +224,14 @@ class Flights:
 
     async def _claim(self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V]) -> set[K]:
         """Begins to fetch what no other replica fetches, and gives what that is."""
-        mine = await self._cache.claim(lookup, {key: flight.generation for key, flight in flights.items()})
-        given_up = {key: flights[key].generation for key in mine if flights[key].answer.done()}
+        generations = {key: flight.generation for key, flight in flights.items()}
+        of_keys = max((flight.begun_with for flight in flights.values()), default=0)
+        mine = await self._cache.claim(lookup, generations, of_keys) if generations else set()
+        given_up: dict[K, Generation] = {}
+        for key in mine:
+            flights[key].claimed = True
+            if flights[key].answer.done():
+                given_up[key] = flights[key].generation
         await self._cache.release(lookup, given_up)
         self._go(self._fly_by_and_by(lookup, {key: flights[key] for key in flights if key in mine}, fetch))
         return mine

@@ -104,8 +104,11 @@ class LookupCache(Protocol):
     def changing(self, tenant_id: str, kinds: Collection[Volatile]) -> AbstractAsyncContextManager[None]:
         """Surrounds a change: what was read before its end is out of date, also where it is stored later."""
 
-    async def claim(self, lookup: Lookup[K, V], generations: Mapping[K, Generation]) -> set[K]:
-        """Gives the keys that the asker is to fetch; another replica fetches the others just now."""
+    async def claim(
+        self, lookup: Lookup[K, V], generations: Mapping[K, Generation], of_keys: int | None = None
+    ) -> set[K]:
+        """Gives the keys that the asker is to fetch; another replica fetches the others just now, and not as some of
+        many more. `of_keys` is how many the asker wants in all, where these are not all."""
 
     async def release(self, lookup: Lookup[K, V], generations: Mapping[K, Generation]) -> None:
         """Gives claims back where nothing was stored."""

@@ -12,6 +12,7 @@ import msgspec
 from services.cache import LARGEST_ENTRY_BYTES, Absent, Kept
 from services.generations import Generation
 from services.lookups import Lookup, V
+from services.upstream_turns import is_much_larger
 
 COMPRESSED_OVER_BYTES: Final = 1024 * 1024
 READ_AT_ONCE_BYTES: Final = 8 * 1024 * 1024
@@ -70,6 +71,19 @@ def _decompress(raw: bytes) -> bytes:
     if not inflate.eof:
         raise ValueError("cut short, or larger than anything that is kept")
     return plain
+
+
+def claim_name(name: str, generation: Generation) -> str:
+    """Gives the name under which a replica says that it fetches what belongs under another."""
+    return f"{name}:claim:{generation}"
+
+
+def takes(claimed_of: bytes | None, of_keys: int) -> bool:
+    """Whether who wants so many keys fetches one in spite of an older claim: of a question so much larger that it may
+    come to this key late."""
+    if claimed_of is None:
+        return True
+    return claimed_of.isdigit() and is_much_larger(int(claimed_of), of_keys)
 
 
 class ReadSizes:

@@ -115,7 +115,9 @@ class MemoryCache:
         finally:
             self._generations.end(names)
 
-    async def claim(self, lookup: Lookup[K, V], generations: Mapping[K, Generation]) -> set[K]:
+    async def claim(
+        self, lookup: Lookup[K, V], generations: Mapping[K, Generation], of_keys: int | None = None
+    ) -> set[K]:
         return set(generations)
 
     async def release(self, lookup: Lookup[K, V], generations: Mapping[K, Generation]) -> None:

@@ -18,6 +18,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from math import ceil
 from secrets import token_hex
 from typing import Any, Final, NamedTuple
 
@@ -25,12 +26,11 @@ import structlog
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from services.cache import Absent, CacheUnavailable, Looked, times_of
-from services.cache_forms import ReadSizes, Stored, decode, encode
+from services.cache_forms import ReadSizes, Stored, claim_name, decode, encode, takes
 from services.generations import UNCHANGING, Generation, Generations, State, TenantKind, in_order, new_generation
 from services.lookups import K, Lookup, V, Volatile, generation_key, key_prefix
 from services.near_memory import NearMemory
 from services.redis_guard import RedisGuard
-from services.upstream_turns import is_much_larger
 
 GENERATION_SECONDS: Final = 2 * 86_400
 """Longer than any value is kept; one that is lost is begun anew."""
@@ -42,8 +42,13 @@ DISTRUST_SECONDS: Final = 15.0
 """After Redis was away the other replicas take up to so long to say what they changed meanwhile."""
 LARGE_READ_KEYS: Final = 64
 """Reads of so many keys, such as lists of many tenants, take turns."""
+READ_SIZE: Final = 128
+"""A read of so many keys has the time of one operation, and of twice as many twice that time."""
 DECODED_AT_ONCE_BYTES: Final = 512 * 1024
-STORED_AT_ONCE_BYTES: Final = 1024 * 1024
+BEGUN_AT_ONCE: Final = 128
+STORED_AT_ONCE_BYTES: Final = 256 * 1024
+"""So many generations begin, and so much is stored, with one operation: what is more keeps this process busy for so
+long that others wait."""
 _DELETED_AT_ONCE: Final = 500
 _ANSWERS: Final = {bytes, type(None)}
 _NAMESPACE = re.compile(r"[a-z0-9:-]+")
@@ -148,7 +153,9 @@ class RedisCache:
     async def _ask(self, lookup: Lookup[K, V], names: Sequence[str], values: int) -> Sequence[bytes | None] | None:
         """Gives what stands under the names, the values last, and takes note of how that went."""
         rested = self._guard.resting
-        found: Sequence[bytes | None] | None = await self._guard.attempt("get", lambda: self._read(names))
+        found: Sequence[bytes | None] | None = await self._guard.attempt(
+            "get", lambda: self._read(names), size=max(1, ceil(values / READ_SIZE))
+        )
         if not rested and values:
             self._sizes.went(lookup, values, well=found is not None)
         sizes = [len(raw) for raw in found[len(names) - values :] if raw is not None] if found else []
@@ -164,8 +171,8 @@ class RedisCache:
         """Reads generations, and begins those of tenants that had none or lost it; None: not to be had."""
         states = {kind: None if raw is None else State.read(raw) for kind, raw in found.items()}
         unknown = [kind for kind, raw in found.items() if raw is None]
-        if unknown:
-            states |= await self._begin_generations(unknown)
+        for start in range(0, len(unknown), BEGUN_AT_ONCE):
+            states |= await self._begin_generations(unknown[start : start + BEGUN_AT_ONCE])
         garbled = [self._generation_name(kind) for kind, raw in found.items() if raw and states[kind] is None]
         if garbled:
             await self._guard.attempt("delete", lambda: self._delete(garbled))
@@ -227,12 +234,12 @@ class RedisCache:
             name = self._prefix + lookup.key(key)
             self._near.drop(name)
             if raw is None:  # too large, or not to be kept; what was kept before is out of date
-                not_kept += [name, _claim_name(name, generation)]
+                not_kept += [name, claim_name(name, generation)]
                 continue
             self._near.keep(name, stored.kept(), generation, now, raw)
             forms.append((name, raw, times.kept))
             size += len(raw)
-            if size >= STORED_AT_ONCE_BYTES:  # all together would take longer than one operation may
+            if size >= STORED_AT_ONCE_BYTES:
                 await self._guard.attempt("store", partial(write, forms, not_kept))
                 self._sizes.saw(lookup, len(forms), size)
                 forms, not_kept, size = [], [], 0
@@ -306,29 +313,25 @@ class RedisCache:
             await self._delete(keys)
             await self._client.transaction(decide, *keys)
 
-    async def claim(self, lookup: Lookup[K, V], generations: Mapping[K, Generation]) -> set[K]:
+    async def claim(
+        self, lookup: Lookup[K, V], generations: Mapping[K, Generation], of_keys: int | None = None
+    ) -> set[K]:
+        wanted = of_keys or len(generations)
+
         async def take() -> set[K]:
             pipeline = self._client.pipeline(transaction=False)
             for key, generation in generations.items():
-                name = _claim_name(self._prefix + lookup.key(key), generation)
-                _set(pipeline, name, len(generations), CLAIM_SECONDS, if_new=True)
+                name = claim_name(self._prefix + lookup.key(key), generation)
+                _set(pipeline, name, wanted, CLAIM_SECONDS, if_new=True)
             older = await pipeline.execute()
-            return {key for key, one in zip(generations, older, strict=True) if self._takes(one, len(generations))}
+            return {key for key, one in zip(generations, older, strict=True) if takes(one, wanted)}
 
         every = set(generations)
         taken: set[K] = await self._guard.attempt("claim", take, otherwise=every)
         return taken
 
-    @staticmethod
-    def _takes(claimed_with: bytes | None, keys: int) -> bool:
-        """Whether a key is fetched in spite of an older claim: none, or that of a question so much larger that it may
-        come to this key late."""
-        if claimed_with is None:
-            return True
-        return claimed_with.isdigit() and is_much_larger(int(claimed_with), keys)
-
     async def release(self, lookup: Lookup[K, V], generations: Mapping[K, Generation]) -> None:
-        names = [_claim_name(self._prefix + lookup.key(key), one) for key, one in generations.items()]
+        names = [claim_name(self._prefix + lookup.key(key), one) for key, one in generations.items()]
         if names:
             await self._guard.attempt("release", lambda: self._delete(names))
 
@@ -386,10 +389,6 @@ def _set(pipeline: Any, name: str, value: bytes | str | int, seconds: float, *, 
     which is a lot for the tenants of a whole portfolio."""
     options = ("NX", "GET") if if_new else ()
     pipeline.execute_command("SET", name, value, "PX", max(1, round(seconds * 1000)), *options, get=if_new)
-
-
-def _claim_name(name: str, generation: Generation) -> str:
-    return f"{name}:claim:{generation}"
 
 
 def _is_of_another_type(error: Exception) -> bool:

@@ -74,10 +74,12 @@ class RedisGuard:
         otherwise: Any = None,  # what the caller takes for trouble
         insist: bool = False,
         whole_seconds: float = WHOLE_SECONDS,
+        size: int = 1,
     ) -> T | Any:
         """Gives what Redis answers, or `otherwise` when there was trouble, or Redis is left alone.
 
-        With `insist` it is asked even then, and waited for until the operation ends.
+        With `insist` it is asked even then, and waited for until the operation ends. One that does the work of several
+        others, `size`, has their time, and counts as so many when it fails, though never as trouble enough by itself.
         """
         if self.resting and not insist:
             return otherwise
@@ -86,22 +88,22 @@ class RedisGuard:
         task.add_done_callback(self._running.discard)
         task.add_done_callback(_take_note)
         try:
-            await _done_within(task, whole_seconds + LAG_SECONDS if insist else self._operation_seconds)
-            return task.result() if task.done() else self._note(operation, TimeoutError(), otherwise)
+            await _done_within(task, whole_seconds + LAG_SECONDS if insist else self._operation_seconds * size)
+            return task.result() if task.done() else self._note(operation, TimeoutError(), otherwise, size)
         except OutOfMemoryError as error:  # reads go on
             self._tell(operation, error)
             return otherwise
         except Exception as error:  # beside RedisError: OSError, the cluster's own, uvloop's RuntimeError
-            return self._note(operation, error, otherwise)
+            return self._note(operation, error, otherwise, size)
 
     async def _run(self, do: Callable[[], Awaitable[T]], seconds: float) -> T:
         async with asyncio.timeout(seconds), self._slots:
             return await do()
 
-    def _note(self, operation: str, error: Exception, otherwise: T) -> T:
+    def _note(self, operation: str, error: Exception, otherwise: T, size: int) -> T:
         self._tell(operation, error)
         now = time.monotonic()
-        self._troubles.append(now)
+        self._troubles.extend([now] * min(size, TROUBLES - 1))
         many = len(self._troubles) == TROUBLES and now - self._troubles[0] < TROUBLE_SECONDS
         if many or isinstance(error, ReadOnlyError):
             self.resting = True

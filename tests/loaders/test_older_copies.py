@@ -103,6 +103,9 @@ async def test_of_many_keys_that_are_due_as_many_are_renewed_as_find_a_place(ben
     bench.upstream.go_on.clear()
 
     await bench.read(*keys)
+    async with asyncio.timeout(30):
+        while len(bench.upstream.asked) < 300 + 256:  # noqa: ASYNC110  # no event tells
+            await asyncio.sleep(0.001)
     await settle()
 
     assert len(bench.upstream.asked) == 300 + 256

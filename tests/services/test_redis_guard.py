@@ -296,3 +296,22 @@ async def test_a_flush_is_a_miss_and_what_is_read_then_is_kept(redis_url):
         [looked] = await cache.look_up(ACTIVE_USERS, [TENANT])
         assert looked.storable
         assert not rests(guard)
+
+
+async def test_an_operation_with_the_work_of_several_has_their_time_and_counts_as_so_many(redis_url):
+    async def slow() -> int:
+        await asyncio.sleep(0.2)
+        return 7
+
+    async def never() -> int:
+        raise ConnectionError
+
+    async with connected(redis_url, rest_seconds=60) as (_, guard):
+        assert await guard.attempt("slow", slow) is None
+        assert await guard.attempt("slow", slow, size=20) == 7
+
+    async with connected(redis_url, rest_seconds=60) as (_, guard):
+        assert await guard.attempt("never", never, size=20) is None
+        assert not rests(guard)
+        assert await guard.attempt("never", never) is None
+        assert rests(guard)
