@@ -126,7 +126,8 @@ class Flights:
         for flight in others.values():
             flight.claimed = True
         if len(others) > BEGUN_AT_ONCE:
-            self._go(self._fly_by_and_by(lookup, others, fetch))
+            by_turns = {key: others[key] for key in _by_turns(lookup, others)}
+            self._go(self._fly_by_and_by(lookup, by_turns, fetch, asyncio.Semaphore(MOST_BEGUN)))
         else:
             self._fly(lookup, others, fetch)
         return flights
@@ -156,15 +157,15 @@ class Flights:
             for flight in fellows:
                 flight.task, flight.fellows, flight.claimed = task, fellows, True
 
-    async def _fly_by_and_by(self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V]) -> None:
+    async def _fly_by_and_by(
+        self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V], places: asyncio.Semaphore
+    ) -> None:
         """Begins some, and each other one when one of these has ended: a task that only waits takes memory, too."""
         if not all(flight.one_by_one for flight in flights.values()):
             self._fly(lookup, flights, fetch)
             return
-        places = asyncio.Semaphore(MOST_BEGUN)
-        for number, key in enumerate(_by_turns(lookup, flights), 1):
+        for number, (key, flight) in enumerate(flights.items(), 1):
             await places.acquire()
-            flight = flights[key]
             self._fly(lookup, {key: flight}, fetch)
             if flight.task is None:
                 places.release()
@@ -198,8 +199,8 @@ class Flights:
                     self._land(lookup, key, flights[key], answer)
 
     async def _share(self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V]) -> None:
-        """Fetches what no other replica fetches; looks for the rest for half a second, then fetches it, too."""
-        keys, left = list(flights), list[K]()
+        """Fetches what no other replica fetches, and waits for what one does."""
+        keys, places = _by_turns(lookup, flights), asyncio.Semaphore(MOST_BEGUN)
         at_once = CLAIMED_AT_ONCE if all(flight.one_by_one for flight in flights.values()) else len(keys)
         for start in range(0, len(keys), at_once):
             some = {key: flights[key] for key in keys[start : start + at_once]}
@@ -207,23 +208,13 @@ class Flights:
                 await asyncio.sleep(CLAIM_AGAIN_SECONDS)
                 # What a smaller request wants meanwhile is in its hands.
                 some = {key: flight for key, flight in some.items() if flight.context is None}
-            mine = await self._claim(lookup, some, fetch)
-            left += [key for key in some if key not in mine]
-        for look in range(LOOKS + 1 if left else 0):
-            if look:
-                await asyncio.sleep(LOOK_AGAIN_SECONDS)
-            for key, one in zip(left, await self._cache.look_up(lookup, left), strict=True):
-                kept = one.kept
-                if kept and self._cache.clock() < kept.fresh_until and not flights[key].answer.done():
-                    self._end(flights[key])
-                    flights[key].answer.set_result(error_of(kept.absent) if kept.absent else kept.value)
-            left = [key for key in left if not flights[key].answer.done()]
-            if not left:
-                break
-        self._fly(lookup, {key: flights[key] for key in left}, fetch)
+            mine = await self._claim(lookup, some)
+            if others := {key: flight for key, flight in some.items() if key not in mine}:
+                self._go(self._wait_for_others(lookup, others, fetch))
+            await self._fly_by_and_by(lookup, {key: some[key] for key in some if key in mine}, fetch, places)
 
-    async def _claim(self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V]) -> set[K]:
-        """Begins to fetch what no other replica fetches, and gives what that is."""
+    async def _claim(self, lookup: Lookup[K, V], flights: Mapping[K, Flight]) -> set[K]:
+        """Gives what no other replica fetches."""
         generations = {key: flight.generation for key, flight in flights.items()}
         of_keys = max((flight.begun_with for flight in flights.values()), default=0)
         mine = await self._cache.claim(lookup, generations, of_keys) if generations else set()
@@ -233,8 +224,23 @@ class Flights:
             if flights[key].answer.done():
                 given_up[key] = flights[key].generation
         await self._cache.release(lookup, given_up)
-        self._go(self._fly_by_and_by(lookup, {key: flights[key] for key in flights if key in mine}, fetch))
         return mine
+
+    async def _wait_for_others(self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V]) -> None:
+        """Looks for what other replicas fetch, for half a second, and then fetches it, too."""
+        left = list(flights)
+        for look in range(LOOKS + 1):
+            if look:
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            for key, one in zip(left, await self._cache.look_up(lookup, left), strict=True):
+                kept = one.kept
+                if kept and self._cache.clock() < kept.fresh_until and not flights[key].answer.done():
+                    self._end(flights[key])
+                    flights[key].answer.set_result(error_of(kept.absent) if kept.absent else kept.value)
+            left = [key for key in left if not flights[key].answer.done()]
+            if not left:
+                return
+        self._fly(lookup, {key: flights[key] for key in left}, fetch)
 
     def _land(self, lookup: Lookup[K, V], key: K, flight: Flight, answer: object) -> None:
         value = _absent_of(answer) if isinstance(answer, Exception) else answer

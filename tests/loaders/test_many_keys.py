@@ -7,13 +7,23 @@ import asyncio
 import pytest
 
 from loaders.flights import MOST_BEGUN
+from loaders.shared_reads import SharedReads
+from services.cache_memory import MemoryCache
 from services.lookups import Lookup
 from tests.loaders.bench import Bench, settle
 
 
-@pytest.fixture
-async def bench() -> Bench:
-    return Bench()
+class SharedMemory(MemoryCache):
+    """As if other replicas used it, too: what is fetched is claimed first."""
+
+    shared = True
+
+
+@pytest.fixture(params=[MemoryCache, SharedMemory])
+async def bench(request: pytest.FixtureRequest) -> Bench:
+    bench = Bench()
+    bench.reads = SharedReads(request.param(clock=bench.cache.clock))
+    return bench
 
 
 MANY = 3 * MOST_BEGUN
