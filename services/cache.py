@@ -166,6 +166,6 @@ def connect_cache(
     from services.redis_client import connect_client
     from services.redis_guard import RedisGuard
 
-    client, close = connect_client(url, connect_seconds=connect_seconds)
+    client, close = connect_client(url, connect_seconds=connect_seconds, answer_seconds=None)
     guard = RedisGuard(client, operation_seconds, close)
     return RedisCache(guard, namespace, near_bytes=max_bytes, clock=clock)

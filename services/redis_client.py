@@ -35,9 +35,12 @@ Closing = Callable[[], Awaitable[None]]
 
 
 def connect_client(
-    url: str, *, connect_seconds: float, answer_seconds: float = ANSWER_SECONDS
+    url: str, *, connect_seconds: float, answer_seconds: float | None = ANSWER_SECONDS
 ) -> tuple[Redis | RedisCluster, Closing]:
     """Gives the client at an address, and what closes it. Nothing is opened yet.
+
+    `answer_seconds` is None where whoever asks bounds the time of each operation: of a single server nothing else is
+    needed, and before Python 3.12 the client's own bound makes a task for each command.
 
     ValueError for any other address, without repeating it: it may hold a password.
     """
@@ -61,6 +64,7 @@ def _client(url: str, settings: dict[str, Any]) -> tuple[Redis | RedisCluster, C
             client = Redis.from_url(url, max_connections=CONNECTIONS, **settings)
             return client, client.aclose
         case "redis+cluster" | "rediss+cluster":
+            settings["socket_timeout"] = settings["socket_timeout"] or ANSWER_SECONDS  # by which nodes are found
             nodes = [ClusterNode(host, port) for host, port in _hosts(address, 6379)]
             settings |= _encryption(address) | _credentials(address)
             cluster = RedisCluster(startup_nodes=nodes, max_connections=CONNECTIONS, **settings)
@@ -70,6 +74,7 @@ def _client(url: str, settings: dict[str, Any]) -> tuple[Redis | RedisCluster, C
             if not service:
                 raise ValueError("no service")
             settings |= _encryption(address)
+            settings["socket_timeout"] = settings["socket_timeout"] or ANSWER_SECONDS
             sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis leaves its parameters untyped
                 _hosts(address, 26379), sentinel_kwargs=settings, **settings, **_credentials(address)
             )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import structlog
 
 from services.cache import CONNECT_SECONDS
-from services.redis_client import CONNECTIONS, connect_client
+from services.redis_client import ANSWER_SECONDS, CONNECTIONS, connect_client
 from services.store_errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ async def _or_cancelled(do: Callable[[], Awaitable[T]]) -> T:
     return answer
 
 
-def connect_redis_store(url: str, namespace: str) -> StoreConnection:
+def connect_redis_store(url: str, namespace: str, *, answer_seconds: float | None = ANSWER_SECONDS) -> StoreConnection:
     """Gives the connection to an address; see `services.redis_client`. Nothing is opened yet."""
-    client, close = connect_client(url, connect_seconds=CONNECT_SECONDS)
+    client, close = connect_client(url, connect_seconds=CONNECT_SECONDS, answer_seconds=answer_seconds)
     return StoreConnection(client, namespace, on_close=close)

@@ -292,4 +292,5 @@ def connect_gates(redis_url: Secret | str | None, namespace: str) -> Gates:
     from services.store_connection import connect_redis_store
 
     url = redis_url.reveal() if isinstance(redis_url, Secret) else redis_url
-    return Gates(RedisGates(connect_redis_store(url, namespace)))
+    # Looks and announcements have shorter times of their own.
+    return Gates(RedisGates(connect_redis_store(url, namespace, answer_seconds=None)))
