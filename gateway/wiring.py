@@ -105,7 +105,7 @@ async def wire(
     if handover is not None:
         stack.push_async_callback(handover.close)
     tokens = WatchedTokens(_token_source(settings, http, breakers, handover, now))
-    gates = connect_gates(settings.redis_url, namespace)
+    gates = connect_gates(settings.redis_url, namespace, look_seconds=settings.redis_operation_timeout_seconds)
     stack.push_async_callback(gates.disconnect)
     transport = Transport(
         http,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -65,7 +66,6 @@ class SandboxEndpoint:
             return
         state = self._state
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        content = await _read_body(receive)
         request_id = headers.get("ms-requestid") or str(uuid.uuid4())
         correlation_id = headers.get("ms-correlationid") or headers.get("client-request-id") or str(uuid.uuid4())
         query: str = scope["query_string"].decode("latin-1")
@@ -73,6 +73,10 @@ class SandboxEndpoint:
         method: str = scope["method"]
         call = Call(method, target, request_id, correlation_id, instant(state.clock.now()))
         state.calls.append(call)
+        try:
+            content = await _read_body(receive)
+        except ClientDisconnect:
+            return
         rule = state.faults.next_for(method, target)
         if rule is not None:
             if rule.delay_ms:
@@ -160,12 +164,13 @@ def _document(path: str, base_url: str, host: str) -> dict[str, object] | None:
 
 
 async def _read_body(receive: Receive) -> bytes | None:
-    """The whole body; None when it is larger than anything Partner Center takes."""
+    """The whole body; None when it is larger than anything Partner Center takes. Raises ClientDisconnect where it
+    breaks off: half a request is none."""
     content = bytearray()
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            return bytes(content)
+            raise ClientDisconnect
         content += message.get("body", b"")
         if not message.get("more_body", False):
             return bytes(content) if len(content) <= _MOST_BODY_BYTES else None

@@ -48,6 +48,7 @@ class RedisGuard:
         close: Callable[[], Awaitable[None]],
         *,
         rest_seconds: float = REST_SECONDS,
+        whole_seconds: float = WHOLE_SECONDS,
     ) -> None:
         self.client: Any = client  # commands of the two clients are typed differently, and answer alike
         self.on_cluster = isinstance(client, RedisCluster)
@@ -57,6 +58,7 @@ class RedisGuard:
         self._operation_seconds = operation_seconds
         self._close = close
         self._rest_seconds = rest_seconds
+        self._whole_seconds = whole_seconds
         self._slots = asyncio.Semaphore(CONNECTIONS)
         self._running: set[asyncio.Task[Any]] = set()
         self._troubles: deque[float] = deque(maxlen=TROUBLES)
@@ -73,7 +75,7 @@ class RedisGuard:
         *,
         otherwise: Any = None,  # what the caller takes for trouble
         insist: bool = False,
-        whole_seconds: float = WHOLE_SECONDS,
+        whole_seconds: float | None = None,
         size: int = 1,
     ) -> T | Any:
         """Gives what Redis answers, or `otherwise` when there was trouble, or Redis is left alone.
@@ -83,12 +85,13 @@ class RedisGuard:
         """
         if self.resting and not insist:
             return otherwise
-        task = asyncio.create_task(self._run(do, whole_seconds))
+        whole = self._whole_seconds if whole_seconds is None else whole_seconds
+        task = asyncio.create_task(self._run(do, whole))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         task.add_done_callback(_take_note)
         try:
-            await _done_within(task, whole_seconds + LAG_SECONDS if insist else self._operation_seconds * size)
+            await _done_within(task, whole + LAG_SECONDS if insist else self._operation_seconds * size)
             return task.result() if task.done() else self._note(operation, TimeoutError(), otherwise, size)
         except OutOfMemoryError as error:  # reads go on
             self._tell(operation, error)

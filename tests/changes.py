@@ -160,6 +160,25 @@ def writes(calls: list[str]) -> list[str]:
 Bend = Callable[[httpx.Request], httpx.Response | None]
 
 
+class Meanwhile:
+    """Bends nothing: something happens when a call has come to Microsoft, before it is carried out."""
+
+    def __init__(self) -> None:
+        self._left: list[tuple[str, str, Callable[[], object]]] = []
+
+    def at(self, method: str, path: str, happen: Callable[[], object]) -> None:
+        """Lets it happen at the next call of that method whose path ends so."""
+        self._left.append((method, path, happen))
+
+    def __call__(self, request: httpx.Request) -> None:
+        for each in self._left:
+            method, path, happen = each
+            if request.method == method and request.url.path.endswith(path):
+                self._left.remove(each)
+                happen()
+                return
+
+
 class BentMicrosoft(httpx.AsyncBaseTransport):
     """The sandbox, save where `bend` has an answer of its own: for what Microsoft says and the sandbox does not."""
 

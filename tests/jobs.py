@@ -7,6 +7,9 @@ from typing import Any
 
 from sandbox.state import SandboxState
 from services.global_ids import encode_id
+from services.jobs import Hold
+from services.jobs_queue import GROUP
+from services.jobs_redis import RedisJobs
 from tests.changes import EFFECTS, ERRORS, sku_of, tenant_named
 from tests.gateway_client import Gateway
 
@@ -35,7 +38,7 @@ RESULTS = f"""query ($id: ID!, $onlyFailed: Boolean, $first: Int = 500, $after: 
 }}"""
 PROGRESS = f"subscription ($id: ID!) {{ jobProgress(id: $id) {{ {JOB} }} }}"
 ENDED = ("SUCCEEDED", "PARTLY_FAILED", "FAILED", "CANCELLED")
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 60.0
 
 
 async def found(gateway: Gateway, id: str, authorization: str | None = None, **variables: Any) -> Any:
@@ -62,6 +65,13 @@ async def came_to(gateway: Gateway, id: str, done: int, state: str = "RUNNING") 
             if job["state"] == state and job["done"] >= done:
                 return
             await asyncio.sleep(0.01)
+
+
+async def lease_runs_out(store: RedisJobs, hold: Hold) -> None:
+    """As if the holder had been silent for the length of its lease."""
+    client = store._connection.client
+    await client.delete(store._lease(hold))
+    await client.xclaim(store._key("queue"), GROUP, "silent", 0, [hold.entry], idle=3_600_000, justid=True)
 
 
 def results_of(job: dict[str, Any]) -> list[dict[str, Any]]:

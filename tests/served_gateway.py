@@ -20,7 +20,7 @@ from sandbox.settings import connection_settings
 from sandbox.state import SandboxState
 from tests.gateway_client import SANDBOX_URL
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 
 class HeldUpstream(httpx.AsyncBaseTransport):
@@ -29,14 +29,16 @@ class HeldUpstream(httpx.AsyncBaseTransport):
     def __init__(self, sandbox: SandboxState) -> None:
         self._sandbox = httpx.ASGITransport(create_sandbox(sandbox))
         self._held: frozenset[str] = frozenset()
+        self._path = ""
         self._open = asyncio.Event()
         self.waiting = 0
         self.given_up = 0
         """Calls that the gateway cancelled while they waited."""
         self.seen = 0
 
-    def hold(self, *methods: str) -> None:
-        self._held = frozenset(methods)
+    def hold(self, *methods: str, path: str = "") -> None:
+        """Holds calls of these methods back, where `path` occurs in their path."""
+        self._held, self._path = frozenset(methods), path
         self._open.clear()
 
     def let_go(self) -> None:
@@ -46,7 +48,7 @@ class HeldUpstream(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if "/v1/" in request.url.path:
             self.seen += 1
-            if request.method in self._held:
+            if request.method in self._held and self._path in request.url.path:
                 await self._wait()
         return await self._sandbox.handle_async_request(request)
 

@@ -44,7 +44,8 @@ class Upstream(httpx.AsyncBaseTransport):
         self.script = list(script)
         self.writes: list[Write] = []
         self.reads_fail = False
-        """Whether reads are refused, from the first write on."""
+        """Whether reads of what lies in a tenant are refused, from the first write on."""
+        self.failed_reads = 0
 
     @property
     def ids(self) -> list[int]:
@@ -58,13 +59,14 @@ class Upstream(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if "/v1/" not in request.url.path:
             return await self._sandbox.handle_async_request(request)
+        path = request.url.path.partition("/customers/")[2].partition("/")[2]
         if request.method in READS:
-            if self.writes and self.reads_fail:
+            if self.writes and self.reads_fail and path:
+                self.failed_reads += 1
                 body = {"code": 900308, "description": "Insufficient privileges to complete the operation."}
                 return httpx.Response(403, json=body, request=request)
             return await self._sandbox.handle_async_request(request)
         content = await request.aread()
-        path = request.url.path.partition("/customers/")[2].partition("/")[2]
         ids = request.headers["MS-RequestId"], request.headers["MS-CorrelationId"]
         self.writes.append(Write(request.method, path, *ids, json.loads(content) if content else None))
         return await self._happen(self.script.pop(0) if self.script else "ok", request)

@@ -34,6 +34,8 @@ FORGOTTEN_AFTER_SECONDS: Final = 60.0
 SAME_SECONDS: Final = 0.1
 """Times that differ by less are one: what Redis tells of a gate is a little late."""
 LONGEST_NAME: Final = 100
+LOOK_SECONDS: Final = 0.05
+"""How long a call waits for what Redis says of its gate."""
 
 log = structlog.get_logger(__name__)
 
@@ -284,7 +286,7 @@ def throttled(seconds: float) -> Throttled:
     return error
 
 
-def connect_gates(redis_url: Secret | str | None, namespace: str) -> Gates:
+def connect_gates(redis_url: Secret | str | None, namespace: str, *, look_seconds: float = LOOK_SECONDS) -> Gates:
     """Gives gates shared through a Redis address, or of this process where there is none. Nothing is opened yet."""
     if not redis_url:
         return Gates()
@@ -293,4 +295,5 @@ def connect_gates(redis_url: Secret | str | None, namespace: str) -> Gates:
 
     url = redis_url.reveal() if isinstance(redis_url, Secret) else redis_url
     # Looks and announcements have shorter times of their own.
-    return Gates(RedisGates(connect_redis_store(url, namespace, answer_seconds=None)))
+    connection = connect_redis_store(url, namespace, answer_seconds=None)
+    return Gates(RedisGates(connection, look_seconds=look_seconds))

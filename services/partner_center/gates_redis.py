@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, TypeVar
 
-from services.partner_center.gates import PARTNER, TENANTS_THAT_CLOSE_ALL, TOGETHER_SECONDS, GateScope
+from services.partner_center.gates import LOOK_SECONDS, PARTNER, TENANTS_THAT_CLOSE_ALL, TOGETHER_SECONDS, GateScope
 from services.store_connection import StoreConnection
 from services.store_errors import StoreUnavailable
 
@@ -22,9 +22,9 @@ TAG: Final = "partner"
 """All gates lie in one slot of a cluster, and are read together."""
 SAME_LOOK_SECONDS: Final = 0.002
 """Calls that begin within it share a look, so that a burst costs one."""
-LOOK_SECONDS: Final = 0.05
-ANNOUNCE_SECONDS: Final = 0.2
-FIRST_LOOK_SECONDS: Final = 0.25
+ANNOUNCEMENT_IS_LONGER: Final = 4
+"""An announcement is waited for so many times as long as a look."""
+FIRST_IS_LONGER: Final = 5
 """The first look opens the connection."""
 FIRST_AWAY_SECONDS: Final = 0.2
 LONGEST_AWAY_SECONDS: Final = 5.0
@@ -37,8 +37,15 @@ T = TypeVar("T")
 class RedisGates:
     """What replicas tell each other of gates, for as long as Redis answers."""
 
-    def __init__(self, connection: StoreConnection, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        connection: StoreConnection,
+        *,
+        look_seconds: float = LOOK_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._connection = connection
+        self._look_seconds = look_seconds
         self._client = connection.client
         self._clock = clock
         self._any = connection.key(STORE, TAG)
@@ -62,7 +69,7 @@ class RedisGates:
             answers: list[int] = await pipeline.execute()
             return answers
 
-        of_partner, of_scope = await self._run(ask, LOOK_SECONDS, [0, 0])
+        of_partner, of_scope = await self._run(ask, self._look_seconds, [0, 0])
         return max(0, of_partner) / 1000, max(0, of_scope) / 1000
 
     async def announce(self, scope: GateScope, seconds: float) -> bool:
@@ -84,7 +91,7 @@ class RedisGates:
             tenants: int = answers[-5]
             return tenants
 
-        return await self._run(tell, ANNOUNCE_SECONDS, 0) >= TENANTS_THAT_CLOSE_ALL
+        return await self._run(tell, ANNOUNCEMENT_IS_LONGER * self._look_seconds, 0) >= TENANTS_THAT_CLOSE_ALL
 
     async def reset(self) -> None:
         with suppress(StoreUnavailable):
@@ -110,7 +117,7 @@ class RedisGates:
 
     async def _ask(self) -> bool:
         asked_at = self._clock()
-        seconds = LOOK_SECONDS if self._has_asked else FIRST_LOOK_SECONDS
+        seconds = self._look_seconds * (1 if self._has_asked else FIRST_IS_LONGER)
         found = bool(await self._run(lambda: self._client.exists(self._any), seconds, 0))
         if asked_at >= self._looked_at:
             self._looked_at, self._found = asked_at, found

@@ -75,8 +75,16 @@ Renew = Callable[[], Awaitable[HandedToken]]
 class TokenHandover:
     """One replica's part. `secret` is known to all replicas of a partner and to nobody else."""
 
-    def __init__(self, channel: Channel, secret: Secret, *, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        secret: Secret,
+        *,
+        now: Callable[[], datetime],
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> None:
         self._channel = channel
+        self._answer_seconds = answer_seconds
         self._key = OctKey.import_key(hmac.digest(secret.reveal().encode(), b"tokens among replicas", "sha256"))
         self._now = now
         self._name = uuid4().hex
@@ -100,7 +108,7 @@ class TokenHandover:
         await self._wait_for_renewal()
         try:
             if self._good() is None and await self._send(_Note(self._name, but_not=self._refused)) > 1:
-                await self._wait(ANSWER_SECONDS)
+                await self._wait(self._answer_seconds)
             token = self._good()
             if token is None:
                 token = self._newest = await renew()
@@ -115,7 +123,7 @@ class TokenHandover:
         while self._good() is None and time.monotonic() < until:
             if await self._channel.begin_renewal():
                 return
-            await self._wait(ANSWER_SECONDS)
+            await self._wait(self._answer_seconds)
 
     def _good(self) -> HandedToken | None:
         """The newest token, if it need not be renewed."""

@@ -124,8 +124,8 @@ def test_a_gateway_with_its_sandbox_says_both_addresses_answers_and_ends_cleanly
         sandbox = re.fullmatch(r"Sandbox    (http://127\.0\.0\.1:\d+)", gateway.lines[1])
         assert graphiql
         assert sandbox
-        answer = httpx.post(f"{graphiql[1]}/graphql", json=VIEWER)
-        clock = httpx.get(f"{sandbox[1]}/sandbox/clock")
+        answer = httpx.post(f"{graphiql[1]}/graphql", json=VIEWER, timeout=60)
+        clock = httpx.get(f"{sandbox[1]}/sandbox/clock", timeout=60)
 
         assert answer.json()["data"] == {"viewer": {"name": "Demo partner", "kind": "PARTNER"}}
         assert "server" not in answer.headers
@@ -164,8 +164,8 @@ def test_a_gateway_over_a_sandbox_elsewhere_asks_for_tokens_and_takes_those_of_g
     with running("serve", "--port", "0", lines=1, settings=sandbox_settings | AT_ONCE) as gateway:
         url = re.fullmatch(r"GraphQL    (http://127\.0\.0\.1:\d+/graphql)", gateway.lines[0])
         assert url
-        without = httpx.post(url[1], json=VIEWER)
-        known = httpx.post(url[1], json=VIEWER, headers={"Authorization": f"Bearer {token}"})
+        without = httpx.post(url[1], json=VIEWER, timeout=60)
+        known = httpx.post(url[1], json=VIEWER, headers={"Authorization": f"Bearer {token}"}, timeout=60)
 
         assert (without.status_code, without.headers["www-authenticate"]) == (401, "Bearer")
         assert known.json()["data"] == {"viewer": {"name": "Demo direct customer", "kind": "DIRECT_CUSTOMER"}}
@@ -176,7 +176,8 @@ def test_several_workers_share_a_port_and_end_together(sandbox_settings):
     token = run("token", "--kind", "partner").stdout.strip()
     with running("serve", "--port", "0", "--workers", "2", lines=1, settings=sandbox_settings | AT_ONCE) as gateway:
         url = gateway.lines[0].split()[1]
-        answers = [httpx.post(url, json=VIEWER, headers={"Authorization": f"Bearer {token}"}) for _ in range(8)]
+        headers = {"Authorization": f"Bearer {token}"}
+        answers = [httpx.post(url, json=VIEWER, headers=headers, timeout=60) for _ in range(8)]
 
         assert {answer.json()["data"]["viewer"]["name"] for answer in answers} == {"Demo partner"}
         assert gateway.stop(signal.SIGTERM) == 0
@@ -194,7 +195,7 @@ def test_the_sandbox_prints_the_settings_that_reach_it_and_ends_cleanly():
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
         assert settings == connection_settings(url)
         assert Settings.from_env(settings, sandbox=False).partner_center_url == url
-        assert httpx.get(settings["GATEWAY_AUTH_JWKS_URL"]).status_code == 200
+        assert httpx.get(settings["GATEWAY_AUTH_JWKS_URL"], timeout=60).status_code == 200
         assert sandbox.stop(signal.SIGTERM) == 0
 
 

@@ -192,7 +192,7 @@ async def test_tenants_that_fail_are_told_before_and_after_the_rows(sandbox, wha
             {"path": f"/customers/{NORTHWIND}/{path}", "delay_ms": 60_000},
         ]
     )
-    async with running_gateway(sandbox, GATEWAY_EXPORT_TIMEOUT_SECONDS="2") as gateway:  # noqa: F811
+    async with running_gateway(sandbox, GATEWAY_EXPORT_TIMEOUT_SECONDS="4") as gateway:  # noqa: F811
         answer = await export(gateway, f"{what}.jsonl")
         asked = len(sandbox.world.customers)
 

@@ -12,7 +12,8 @@ from tests.program import running
 
 SECONDS = 1.0
 """The times that the program is given for a head, a body and idleness."""
-SOON = 4.0
+SOON = 9.0
+"""Much more than those times, for a busy machine, and less than heads and bodies have unless told otherwise."""
 BODY = b'{"query": "{ __typename }"}'
 SETTINGS = {
     "GATEWAY_HEAD_TIMEOUT_SECONDS": "1",
@@ -47,7 +48,7 @@ def post(body, *lines, length=None):
 
 
 def connect(address):
-    return socket.create_connection(address, timeout=10)
+    return socket.create_connection(address, timeout=60)
 
 
 def receive(connection):
@@ -72,8 +73,7 @@ def answer_to(address, request):
         return parse(receive(connection))
 
 
-def seconds_until_closed(connection):
-    started = time.monotonic()
+def seconds_until_closed(connection, started):
     receive(connection)
     return time.monotonic() - started
 
@@ -198,8 +198,9 @@ def test_a_chunked_body_is_read(address):
 
 
 def test_who_says_nothing_is_not_waited_for(address):
+    started = time.monotonic()
     with closing(connect(address)) as connection:
-        assert SECONDS * 0.8 < seconds_until_closed(connection) < SOON
+        assert SECONDS * 0.8 < seconds_until_closed(connection, started) < SOON
 
 
 def test_a_head_that_comes_a_byte_at_a_time_is_not_waited_for(address):
@@ -212,11 +213,12 @@ def test_a_head_that_comes_a_byte_at_a_time_is_not_waited_for(address):
 
 
 def test_a_second_head_that_does_not_come_to_its_end_is_not_waited_for(address):
+    started = time.monotonic()
     with closing(connect(address)) as connection:
         connection.sendall(post(BODY))
         assert b"200 OK" in connection.recv(65_536)
         connection.sendall(b"POST /graphql HTTP/1.1\r\n")
-        assert seconds_until_closed(connection) < SOON
+        assert seconds_until_closed(connection, started) < SOON
 
 
 def test_a_body_that_does_not_come_is_408(address):
@@ -235,17 +237,18 @@ def test_a_body_that_nobody_reads_does_not_keep_a_connection(address):
         connection.sendall(head("GET", "/health", "Content-Length: 100000"))
         started = time.monotonic()
         with suppress(ConnectionError):
-            while time.monotonic() - started < 2 * SOON:
+            while time.monotonic() - started < SOON:
                 connection.sendall(b"x")
                 time.sleep(0.1)
-        assert time.monotonic() - started < 1.5 * SOON
+        assert time.monotonic() - started < SOON
 
 
 def test_an_idle_connection_is_closed(address):
+    started = time.monotonic()
     with closing(connect(address)) as connection:
         connection.sendall(post(BODY))
         assert b"200 OK" in connection.recv(65_536)
-        assert SECONDS * 0.8 < seconds_until_closed(connection) < SOON
+        assert SECONDS * 0.8 < seconds_until_closed(connection, started) < SOON
 
 
 def test_requests_follow_one_another_on_a_connection(address):

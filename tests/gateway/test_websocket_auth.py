@@ -40,7 +40,7 @@ def opened(url, payload=None, **given):
 
 
 def heard(socket):
-    return json.loads(socket.recv(timeout=10))
+    return json.loads(socket.recv(timeout=60))
 
 
 def close_code(socket):
@@ -115,6 +115,7 @@ def test_a_job_is_followed_by_who_reaches_all_its_tenants_alone(url):
         url.replace("ws://", "http://"),
         json={"query": query, "variables": {"input": given}},
         headers={"Authorization": bearer()},
+        timeout=60,
     )
     job_id = answer.json()["data"]["updateLicensesInBulk"]["job"]["id"]
     nothing = encode_id("Job", stable_id("no job"))

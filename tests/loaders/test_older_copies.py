@@ -52,7 +52,7 @@ async def test_a_renewal_is_on_nobodys_account_and_has_its_own_time_and_the_last
     await bench.read()
     bench.later += 70
     use = start_counting()
-    start_deadline(1)
+    start_deadline(10)
     seen = []
 
     async def fetch(keys):

@@ -213,7 +213,7 @@ async def test_a_reader_whose_time_is_over_gets_its_error_and_the_others_the_ans
     bench.upstream.go_on.clear()
 
     async def hurried():
-        start_deadline(0.6)
+        start_deadline(1.5)
         return await bench.read()
 
     async def patient():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -119,22 +120,21 @@ async def test_a_throttled_read_waits_and_the_answer_says_how_long(gateway, sand
     answer = await gateway.ask(ROLES, {"tenant": CONTOSO})
 
     assert "errors" not in answer
-    assert answer["extensions"]["upstream"]["throttledSeconds"] == 1
+    assert answer["extensions"]["upstream"]["throttledSeconds"] >= 1
     assert ids(sandbox, "/directoryroles") == "AB"
 
 
 async def test_a_throttled_tenant_costs_its_own_fields_only_and_is_left_alone(gateway, sandbox):
-    order(sandbox, {"path": USERS_OF_CONTOSO, "status": 429, "retry_after": 60})
-    started = time.monotonic()
+    order(sandbox, {"path": USERS_OF_CONTOSO, "status": 429, "retry_after": 300})
 
-    first = await gateway.ask(EVERYBODY)
-    second = await gateway.ask(EVERYBODY)
+    async with asyncio.timeout(20):  # less than either may take
+        first = await gateway.ask(EVERYBODY)
+        second = await gateway.ask(EVERYBODY)
 
-    assert time.monotonic() - started < 10
     for answer in (first, second):
         (error,) = errors_of(answer, "Contoso")
         assert error["code"] == "THROTTLED"
-        assert 50 < error["retryAfterSeconds"] <= 60
+        assert 270 < error["retryAfterSeconds"] <= 300
         assert without_users(answer) == [NO_ACCESS, "Contoso"]
         assert len(answer["data"]["tenants"]["nodes"]) == 13
     assert [call.status for call in sandbox.calls if CONTOSO in call.path and "/users" in call.path] == [429]
@@ -152,24 +152,22 @@ async def test_a_broken_tenant_costs_its_own_fields_only(gateway, sandbox, fault
 
 async def test_a_tenant_that_does_not_answer_costs_its_own_fields_and_the_time_of_the_query(sandbox):
     order(sandbox, {"path": USERS_OF_CONTOSO, "delay_ms": 60_000})
-    async with running_gateway(sandbox, GATEWAY_QUERY_TIMEOUT_SECONDS="2") as gateway:
-        started = time.monotonic()
-        answer = await gateway.ask(EVERYBODY)
-        took = time.monotonic() - started
+    async with running_gateway(sandbox, GATEWAY_QUERY_TIMEOUT_SECONDS="4") as gateway:
+        async with asyncio.timeout(20):
+            answer = await gateway.ask(EVERYBODY)
 
     assert errors_of(answer, "Contoso") == [{"code": "TIMEOUT"}]
     assert without_users(answer) == [NO_ACCESS, "Contoso"]
-    assert 1.5 < took < 3
 
 
 async def test_a_call_that_takes_too_long_is_ended_and_repeated_under_its_id(sandbox):
     order(sandbox, {"path": "/directoryroles", "delay_ms": 60_000, "times": 1})
-    async with running_gateway(sandbox, GATEWAY_PARTNER_CENTER_READ_TIMEOUT_SECONDS="0.5") as gateway:
+    async with running_gateway(sandbox, GATEWAY_PARTNER_CENTER_READ_TIMEOUT_SECONDS="1") as gateway:
         started = time.monotonic()
-        await gateway.data(ROLES, {"tenant": CONTOSO})
-        took = time.monotonic() - started
+        async with asyncio.timeout(20):
+            await gateway.data(ROLES, {"tenant": CONTOSO})
+        assert time.monotonic() - started >= 1
 
-    assert 0.5 < took < 3
     assert ids(sandbox, "/directoryroles") == "AA"
 
 
@@ -223,15 +221,13 @@ async def test_after_one_429_neither_of_two_replicas_asks_before_the_time_is_ove
         first = asyncio.create_task(one.ask(ROLES, {"tenant": CONTOSO}, Cache_Control="no-cache"))
         while not asked(sandbox):  # noqa: ASYNC110  # nobody tells
             await asyncio.sleep(0.01)
-        throttled_at = time.monotonic()
         second = asyncio.create_task(two.ask(ROLES, {"tenant": CONTOSO}, Cache_Control="no-cache"))
-        await asyncio.sleep(1)
-        assert asked(sandbox) == [429]
         answers = [await first, await second]
 
     assert all("errors" not in answer for answer in answers)
-    assert time.monotonic() - throttled_at > 1.5
     assert asked(sandbox) == [429, 200, 200]
+    throttled_at, *later = [datetime.fromisoformat(call.at) for call in sandbox.calls if "/directoryroles" in call.path]
+    assert all(at - throttled_at >= timedelta(seconds=2) for at in later)
 
 
 async def test_a_reset_of_the_sandbox_opens_gates_and_breakers(gateway: Gateway, sandbox):

@@ -100,7 +100,7 @@ async def test_a_lost_answer_is_settled_and_an_outcome_nobody_can_tell_is_said_t
 
 
 async def test_a_job_is_cancelled_between_users(gateway, sandbox, e3):
-    order_fault(sandbox, method="POST", path="/licenseupdates", delay_ms=60)
+    order_fault(sandbox, method="POST", path="/licenseupdates", delay_ms=150)
     users = matching(CONTOSO, licensedFor=[e3])
     payload = await bulk(gateway, users, remove=[e3])
     id = payload["job"]["id"]
@@ -129,7 +129,7 @@ async def test_a_single_change_beside_a_job_is_made_meanwhile(gateway, sandbox, 
 
 
 async def test_too_many_waiting_jobs_are_refused(sandbox, e3, gateway):
-    order_fault(sandbox, method="POST", path="/licenseupdates", delay_ms=400)
+    order_fault(sandbox, method="POST", path="/licenseupdates", delay_ms=800)
     users = ids(*[id_of(sandbox, name) for name in (ADELE, ALEX, CHRISTIE)])
     running = [(await bulk(gateway, users, remove=[e3]))["job"]["id"] for _ in range(5)]
     for id in running:

@@ -14,61 +14,75 @@ from tests.changes import (
     change,
     effect,
     id_of,
-    order_fault,
     person_of,
     world_of,
     writes,
 )
+from tests.gateway_client import running_gateway
+from tests.served_gateway import HeldUpstream, until
 
 ADELE, PATTI = "Adele Vance", "Patti Fernandez"
 
 
-async def hang_up(gateway, mutation, *, after_seconds=0.2, **input):
-    """Asks, and goes away before the answer."""
+@pytest.fixture
+async def microsoft(sandbox):
+    """The way to Microsoft, on which calls can be held back."""
+    return HeldUpstream(sandbox)
+
+
+@pytest.fixture
+async def gateway(sandbox, microsoft):
+    async with running_gateway(sandbox, microsoft) as running:
+        yield running
+
+
+async def hang_up(gateway, microsoft, mutation, **input):
+    """Asks, and goes away while the first of the held calls is under way; then calls are let go."""
     asking = asyncio.create_task(change(gateway, mutation, **input))
-    await asyncio.sleep(after_seconds)
-    assert not asking.done()
+    await until(lambda: microsoft.waiting == 1)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
+    microsoft.let_go()
 
 
-async def settled(gateway, records=1):
-    """Waits until the change is recorded."""
-    for _ in range(100):
-        log = await audit_log(gateway)
-        if len(log) == records:
-            return log
-        await asyncio.sleep(0.05)
-    raise AssertionError("The change was never recorded.")
+async def settled(gateway):
+    """The record of the change, once there is one."""
+    await until(lambda: is_recorded(gateway))
+    [record] = await audit_log(gateway)
+    return record
 
 
-async def test_before_the_first_write_everything_stops(gateway, sandbox, e3):
+async def is_recorded(gateway):
+    return bool(await audit_log(gateway))
+
+
+async def test_before_the_first_write_everything_stops(gateway, microsoft, sandbox, e3):
     before = world_of(sandbox)
-    order_fault(sandbox, method="GET", path="/subscribedskus", delay_ms=500)
-    await hang_up(gateway, LICENSE, userId=id_of(sandbox, ADELE), remove=[e3])
-    await asyncio.sleep(0.6)
+    microsoft.hold("GET", path="/subscribedskus")
+    await hang_up(gateway, microsoft, LICENSE, userId=id_of(sandbox, ADELE), remove=[e3])
+    record = await settled(gateway)
 
+    assert microsoft.given_up == 1
     assert writes(gateway.calls()) == []
     assert world_of(sandbox) == before
-    [record] = await settled(gateway)
     assert (record["outcome"], json.loads(record["changes"])["errors"]) == ("FAILED", ["CANCELLED"])
 
 
-async def test_the_key_of_a_change_that_was_stopped_is_free_at_once(gateway, sandbox, e3):
+async def test_the_key_of_a_change_that_was_stopped_is_free_at_once(gateway, microsoft, sandbox, e3):
     input = {"userId": id_of(sandbox, ADELE), "remove": [e3], "idempotencyKey": "k"}
-    order_fault(sandbox, method="GET", path="/subscribedskus", delay_ms=500, times=1)
-    await hang_up(gateway, LICENSE, **input)
+    microsoft.hold("GET", path="/subscribedskus")
+    await hang_up(gateway, microsoft, LICENSE, **input)
     payload = await change(gateway, LICENSE, **input)
 
     assert payload["effects"] == [effect(e3, -1, 20, 5)]
 
 
-async def test_after_the_first_write_the_change_is_seen_through(gateway, sandbox, e3):
+async def test_after_the_first_write_the_change_is_seen_through(gateway, microsoft, sandbox, e3):
     input = {"userId": id_of(sandbox, ADELE), "remove": [e3], "idempotencyKey": "k"}
-    order_fault(sandbox, method="POST", path="/licenseupdates", delay_ms=500)
-    await hang_up(gateway, LICENSE, **input)
-    [record] = await settled(gateway)
+    microsoft.hold("POST", path="/licenseupdates")
+    await hang_up(gateway, microsoft, LICENSE, **input)
+    record = await settled(gateway)
     gateway.calls()
     again = await change(gateway, LICENSE, **input)
 
@@ -78,10 +92,11 @@ async def test_after_the_first_write_the_change_is_seen_through(gateway, sandbox
     assert gateway.calls() == []
 
 
-async def test_a_change_of_several_writes_comes_to_its_end(gateway, sandbox):
-    order_fault(sandbox, method="PATCH", delay_ms=400)
-    await hang_up(gateway, UPDATE, id=id_of(sandbox, PATTI), firstName="Pat", roleIds=[BILLING_ADMINISTRATOR])
-    [record] = await settled(gateway)
+async def test_a_change_of_several_writes_comes_to_its_end(gateway, microsoft, sandbox):
+    microsoft.hold("PATCH")
+    input = {"id": id_of(sandbox, PATTI), "firstName": "Pat", "roleIds": [BILLING_ADMINISTRATOR]}
+    await hang_up(gateway, microsoft, UPDATE, **input)
+    record = await settled(gateway)
 
     patti = person_of(sandbox, PATTI)
     assert (patti.first_name, patti.roles) == ("Pat", {BILLING_ADMINISTRATOR})
@@ -91,20 +106,21 @@ async def test_a_change_of_several_writes_comes_to_its_end(gateway, sandbox):
     }
 
 
-async def test_later_queries_see_what_a_caller_who_hung_up_has_changed(gateway, sandbox):
+async def test_later_queries_see_what_a_caller_who_hung_up_has_changed(gateway, microsoft, sandbox):
     query = "query ($id: ID!) { node(id: $id) { ... on User { status } } }"
     id = id_of(sandbox, ADELE)
     await gateway.data(query, {"id": id})
-    order_fault(sandbox, method="DELETE", path="/users/", delay_ms=300)
-    await hang_up(gateway, DELETE, id=id)
+    microsoft.hold("DELETE")
+    await hang_up(gateway, microsoft, DELETE, id=id)
     await settled(gateway)
 
     assert (await gateway.data(query, {"id": id}))["node"]["status"] == "DELETED"
 
 
-async def test_a_lock_is_free_again_after_the_hang_up(gateway, sandbox, e3):
-    order_fault(sandbox, method="GET", path="/subscribedskus", delay_ms=500, times=1)
-    await hang_up(gateway, LICENSE, userId=id_of(sandbox, ADELE), remove=[e3])
-    payload = await asyncio.wait_for(change(gateway, LICENSE, userId=id_of(sandbox, ADELE), remove=[e3]), 5)
+async def test_a_lock_is_free_again_after_the_hang_up(gateway, microsoft, sandbox, e3):
+    microsoft.hold("GET", path="/subscribedskus")
+    await hang_up(gateway, microsoft, LICENSE, userId=id_of(sandbox, ADELE), remove=[e3])
+    async with asyncio.timeout(20):  # else it would be waited for as long as a change may take
+        payload = await change(gateway, LICENSE, userId=id_of(sandbox, ADELE), remove=[e3])
 
     assert payload["userErrors"] == []

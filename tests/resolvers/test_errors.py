@@ -1,6 +1,6 @@
 """What fails is null with an error at its path, and the rest of the answer stands."""
 
-import time
+import asyncio
 
 import pytest
 
@@ -72,14 +72,13 @@ async def test_throttling_for_longer_than_a_request_lasts_says_how_long_to_wait(
 
 
 async def test_what_takes_too_long_is_given_up_and_the_rest_stands(sandbox):
-    broken(sandbox, {"path": "/directoryroles", "delay_ms": 5000})
-    async with running_gateway(sandbox, GATEWAY_PARTNER_CENTER_READ_TIMEOUT_SECONDS="0.5") as gateway:
-        started = time.monotonic()
-        answer = await gateway.ask(PAGE, {"tenant": CONTOSO})
+    broken(sandbox, {"path": "/directoryroles", "delay_ms": 60_000})
+    async with running_gateway(sandbox, GATEWAY_PARTNER_CENTER_READ_TIMEOUT_SECONDS="1") as gateway:
+        async with asyncio.timeout(20):
+            answer = await gateway.ask(PAGE, {"tenant": CONTOSO})
 
     assert failures(answer) == [("tenant.roles", "TIMEOUT")]
     assert answer["data"]["tenant"]["users"]["totalCount"] == 32
-    assert time.monotonic() - started < 4
 
 
 async def test_a_tenant_that_may_not_be_read_says_so_field_by_field(gateway):

@@ -11,6 +11,7 @@ from tests.changes import (
     LICENSE,
     RESTORE,
     UPDATE,
+    Meanwhile,
     audit_log,
     change,
     holding_of,
@@ -145,16 +146,15 @@ async def test_a_throttled_write_can_be_tried_again_under_its_key(gateway, sandb
         assert (await change(other, UPDATE, **input))["userErrors"] == []
 
 
-async def test_a_unit_that_comes_free_after_microsoft_saw_none_is_given_under_the_same_key(gateway, sandbox, visio):
+async def test_a_unit_that_comes_free_after_microsoft_saw_none_is_given_under_the_same_key(sandbox, visio):
     """Microsoft repeats its answer to a request id for ten minutes: the second try must be another request."""
     input = {"userId": id_of(sandbox, ADELE), "assign": [{"skuId": visio}], "idempotencyKey": "k"}
-    order_fault(sandbox, method="POST", path="/licenseupdates", delay_ms=300, times=1)
-    waiting = asyncio.create_task(change(gateway, LICENSE, **input))
-    await asyncio.sleep(0.15)
-    holding_of(sandbox, "VISIOCLIENT").active_units = 2
-    first = await waiting
-    holding_of(sandbox, "VISIOCLIENT").active_units = 4
-    again = await change(gateway, LICENSE, **input)
+    meanwhile, holding = Meanwhile(), holding_of(sandbox, "VISIOCLIENT")
+    meanwhile.at("POST", "/licenseupdates", lambda: setattr(holding, "active_units", 2))
+    async with running_gateway(sandbox, bend=meanwhile) as gateway:
+        first = await change(gateway, LICENSE, **input)
+        holding.active_units = 4
+        again = await change(gateway, LICENSE, **input)
 
     assert [(error["code"], error["retryable"]) for error in first["userErrors"]] == [("NONE_AVAILABLE", True)]
     assert again["userErrors"] == []

@@ -8,6 +8,7 @@ from sandbox.people import person
 from tests.changes import (
     EFFECTS,
     ERRORS,
+    Meanwhile,
     change,
     effect,
     holding_of,
@@ -38,12 +39,11 @@ async def test_a_throttled_write_says_how_long_to_wait(gateway, sandbox, e3):
     assert errors == [refused("THROTTLED", message, retryable=True, retryAfterSeconds=150)]
 
 
-async def test_a_unit_taken_between_check_and_write_is_told_as_none_left(gateway, sandbox, visio):
-    order_fault(sandbox, method="POST", path="/licenseupdates", delay_ms=300)
-    waiting = asyncio.create_task(license(gateway, ADELE, assign=[visio]))
-    await asyncio.sleep(0.15)
-    holding_of(sandbox, "VISIOCLIENT").active_units = 2
-    payload = await waiting
+async def test_a_unit_taken_between_check_and_write_is_told_as_none_left(sandbox, visio):
+    meanwhile = Meanwhile()
+    meanwhile.at("POST", "/licenseupdates", lambda: setattr(holding_of(sandbox, "VISIOCLIENT"), "active_units", 2))
+    async with running_gateway(sandbox, bend=meanwhile) as gateway:
+        payload = await license(gateway, ADELE, assign=[visio])
 
     assert (payload["user"], payload["effects"]) == (None, [])
     assert payload["userErrors"] == [none_left(visio, "Visio Plan 2", consumed=2)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from sandbox.people import stable_id
 from sandbox.world import Customer
 from services.global_ids import encode_id
 from tests.gateway_client import IMPATIENT, running_gateway
+from tests.served_gateway import until
 from tests.upstream import Upstream
 
 EMS = "efccb6f7-5641-4e0e-bd10-b4976e1bf68e"
@@ -198,17 +198,19 @@ async def test_the_record_of_what_nobody_could_tell_is_completed_later(sandbox, 
     """Nothing can be read for a while, and nobody asks again; the first later looks fail too."""
     action, upstream = ACTIONS[name], Upstream(sandbox, word, word, word)
     upstream.reads_fail = True
-    later = replace(IMPATIENT, later_looks_seconds=(0.2, 0.4, 1.5))
+    later = replace(IMPATIENT, later_looks_seconds=tuple(0.2 * number for number in range(1, 16)))
+
+    async def is_settled():
+        return (await records(gateway))[0]["outcome"] != "UNKNOWN"
+
     async with running_gateway(sandbox, upstream, later) as gateway:
         payload = await carry_out(gateway, action)
-        await asyncio.sleep(0.5)
-        upstream.reads_fail = False
+        failed = upstream.failed_reads
+        await until(lambda: upstream.failed_reads >= failed + 2)
         [unknown] = await records(gateway)
-        for _ in range(60):
-            [settled] = await records(gateway)
-            if settled["outcome"] != "UNKNOWN":
-                break
-            await asyncio.sleep(0.05)
+        upstream.reads_fail = False
+        await until(is_settled)
+        [settled] = await records(gateway)
 
     assert [error["code"] for error in payload["userErrors"]] == ["OUTCOME_UNKNOWN"]
     assert unknown["outcome"] == "UNKNOWN"

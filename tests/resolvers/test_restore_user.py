@@ -1,6 +1,5 @@
 """Restoring people: for 30 days to the second, with what Microsoft gives back, and a forecast that forbids nothing."""
 
-import asyncio
 from datetime import timedelta
 
 import pytest
@@ -10,12 +9,14 @@ from tests.callers import bearer, without
 from tests.changes import (
     DELETE,
     RESTORE,
+    Meanwhile,
     change,
     effect,
     id_of,
     order_fault,
     person_of,
     refused,
+    running_gateway,
     short,
     tenant_named,
     world_of,
@@ -99,15 +100,14 @@ async def test_what_is_not_free_does_not_come_back_and_forbids_nothing(gateway, 
     assert payload["userErrors"] == []
 
 
-async def test_an_over_assigned_product_that_microsoft_gave_back_is_shown(gateway, sandbox, power_bi):
+async def test_an_over_assigned_product_that_microsoft_gave_back_is_shown(sandbox, power_bi):
     """Whether Microsoft gives units that are not there is not documented: here it does, after the restore."""
-    await delete(gateway, ADELE)
-    person_of(sandbox, ALLAN).licenses[power_bi] = set()
-    order_fault(sandbox, method="GET", path="/licenses", delay_ms=300, times=1)
-    waiting = asyncio.create_task(restore(gateway, ADELE))
-    await asyncio.sleep(0.2)
-    person_of(sandbox, ADELE).licenses[power_bi] = set()
-    payload = await waiting
+    meanwhile = Meanwhile()
+    async with running_gateway(sandbox, bend=meanwhile) as gateway:
+        await delete(gateway, ADELE)
+        person_of(sandbox, ALLAN).licenses[power_bi] = set()
+        meanwhile.at("GET", "/licenses", lambda: person_of(sandbox, ADELE).licenses.update({power_bi: set()}))
+        payload = await restore(gateway, ADELE)
 
     assert effect(power_bi, 1, 5, 0) in payload["effects"]
     assert [one["availableUnitsAfter"] for one in payload["effects"] if one["sku"]["skuId"] == power_bi] == [-1]
@@ -161,6 +161,7 @@ async def test_the_forecast_is_forgotten_with_the_restore(gateway, sandbox):
 
 async def test_a_second_before_the_end_of_the_30_days_it_works(gateway, sandbox):
     enrico = person_of(sandbox, ENRICO)
+    sandbox.clock.stop()
     enrico.deleted_at = sandbox.clock.now() - timedelta(days=30) + timedelta(seconds=1)
 
     assert (await restore(gateway, ENRICO))["user"]["status"] == "ACTIVE"
@@ -234,15 +235,14 @@ async def test_a_name_taken_meanwhile_gives_its_holder(gateway, sandbox):
 
 
 @pytest.mark.parametrize("status", [400, 409])
-async def test_a_name_taken_between_check_and_write_gives_its_holder_too(gateway, sandbox, status):
+async def test_a_name_taken_between_check_and_write_gives_its_holder_too(sandbox, status):
     sandbox.switches = sandbox.switches.changed({"restore_conflict_status": status})
-    order_fault(sandbox, method="PATCH", delay_ms=300)
-    waiting = asyncio.create_task(restore(gateway, ENRICO))
-    await asyncio.sleep(0.2)
-    error = taken(sandbox)
-    payload = await waiting
+    meanwhile, errors = Meanwhile(), []
+    meanwhile.at("PATCH", "", lambda: errors.append(taken(sandbox)))
+    async with running_gateway(sandbox, bend=meanwhile) as gateway:
+        payload = await restore(gateway, ENRICO)
 
-    assert (payload["user"], payload["userErrors"]) == (None, [error])
+    assert (payload["user"], payload["userErrors"]) == (None, errors)
     assert person_of(sandbox, ENRICO).deleted_at is not None
 
 

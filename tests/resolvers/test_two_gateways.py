@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 from redis import Redis
@@ -63,7 +62,7 @@ async def test_two_hundred_equal_questions_at_once_are_one_call_or_two_if_the_an
         counts = await ask_both(both)
 
     assert len(set(counts)) == 1
-    assert len(users_calls(sandbox)) == most
+    assert 1 <= len(users_calls(sandbox)) <= most
 
 
 async def test_what_just_expired_is_one_call_and_nobody_waits_for_it(sandbox, redis_url):
@@ -97,10 +96,9 @@ async def test_if_the_replica_that_fetches_was_killed_the_other_soon_fetches_its
             redis.pexpire(claim, 60_000)
         sandbox.calls.clear()
 
-        start = time.monotonic()
-        await one.data(COUNT, {"tenant": CONTOSO})
+        async with asyncio.timeout(20):  # less than the query's time, and than the dead one's claim
+            await one.data(COUNT, {"tenant": CONTOSO})
 
-        assert time.monotonic() - start < 5
         assert len(users_calls(sandbox)) == 1
 
 

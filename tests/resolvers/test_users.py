@@ -203,6 +203,7 @@ async def nodes_named(gateway, name):
 async def test_at_exactly_30_days_it_is_over_and_a_second_before_it_is_not(gateway, sandbox, readable):
     """By the service's clock, cached or not, and whether or not Partner Center gives deleted users by id."""
     sandbox.switches = sandbox.switches.changed({"deleted_user_readable": readable})
+    sandbox.clock.stop()
     gone_for(sandbox, ENRICO, days=29, hours=23, minutes=59, seconds=58)
     by = {"microsoftId": ENRICO}
     [id] = await nodes_named(gateway, "Enrico")

@@ -26,7 +26,7 @@ async def test_the_clock_runs_and_is_moved_on(anonymous: httpx.AsyncClient) -> N
     before = moment(await anonymous.get("/sandbox/clock"))
     moved = moment(await anonymous.post("/sandbox/clock", json={"advance_seconds": 86_400}))
 
-    assert timedelta(days=1) <= moved - before < timedelta(days=1, seconds=5)
+    assert timedelta(days=1) <= moved - before < timedelta(days=1, minutes=5)
 
 
 @pytest.mark.parametrize("seconds", [None, "60", True, -1, 1e30])

@@ -19,7 +19,7 @@ TENANT_ID = "11111111-1111-4111-8111-111111111111"
 OTHER_ID = "22222222-2222-4222-8222-222222222222"
 DOMAINS_KEY = f"gw:2:{NAMESPACE}:{{{TENANT_ID}}}:domains:"
 GENERATION_KEY = f"gw:2:{NAMESPACE}:{{{TENANT_ID}}}:generation:users"
-SHORT: Lookup[str, str] = Lookup("short", str, 1, lambda _: "", lambda key: key)
+SHORT: Lookup[str, str] = Lookup("short", str, 2, lambda _: "", lambda key: key)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ async def test_redis_expires_a_value_by_itself(redis, redis_cache):
     await store(redis_cache, SHORT, {"a": "value"})
     assert redis.keys() != []
 
-    await asyncio.sleep(1.15)
+    await asyncio.sleep(2.25)
 
     assert await values(redis_cache, SHORT, "a") == [None]
     assert redis.keys() == []

@@ -28,6 +28,7 @@ from services.license_plans import LicenseEdit, Toggle
 from services.models import ProductType, ServicePlan, SubscribedSku, UserRef
 from services.outcomes import Problem, ProblemCode, effect_on
 from services.store_connection import connect_redis_store
+from tests.jobs import lease_runs_out
 
 NAMESPACE = "sandbox:test"
 NOW = datetime(2026, 3, 9, 8, tzinfo=UTC)
@@ -53,7 +54,9 @@ SKU = SubscribedSku(
 )
 STARTED = StartedUser(NOW, "ada@example.com", {"skuIds": []}, {"skuIds": ["sku"]})
 FAILED = Problem(code=ProblemCode.NONE_AVAILABLE, message="No unit is left.", sku=SKU, field=("input", "assign", "0"))
-LEASE_SECONDS = 0.5
+PATIENCE_SECONDS = 30.0
+LEASE_SECONDS = 1.5
+"""Of those who are to lose it. The others have the usual minute, since the machine may be loaded."""
 
 
 def order(users=3, caller=DEMO_PARTNER):
@@ -78,22 +81,22 @@ async def stores(request, redis_url):
         yield store, store
         return
     connections = [connect_redis_store(redis_url, NAMESPACE) for _ in range(2)]
-    yield tuple(RedisJobs(each, lease_seconds=LEASE_SECONDS, clock=lambda: NOW) for each in connections)
+    yield tuple(RedisJobs(each, clock=lambda: NOW) for each in connections)
     for each in connections:
         await each.close()
 
 
 @pytest.fixture
 async def replicas(redis_url):
-    """Two replicas over one Redis, with a lease of half a second."""
+    """Two replicas over one Redis, with a short lease."""
     connections = [connect_redis_store(redis_url, NAMESPACE) for _ in range(2)]
     yield tuple(RedisJobs(each, lease_seconds=LEASE_SECONDS, clock=lambda: NOW) for each in connections)
     for each in connections:
         await each.close()
 
 
-async def taken(store, seconds=5.0):
-    async with asyncio.timeout(seconds):
+async def taken(store):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             for hold in await store.take(10):
                 return hold
@@ -164,7 +167,7 @@ async def test_a_job_that_is_handed_back_goes_on_where_it_stood(stores):
     await one.end_user(hold, result(users, 1))
     await one.start_user(hold, 2, STARTED)
     await one.hand_back(hold)
-    again = await taken(other, seconds=0.4)
+    again = await taken(other)  # before its lease would have run out
 
     assert (again.ended, again.started, again.deaths) == (frozenset({1}), {2: STARTED}, 0)
     with pytest.raises(LeaseLost):
@@ -245,13 +248,12 @@ async def test_a_holder_that_dies_is_followed_when_its_lease_runs_out(replicas):
     one, other = replicas
     wanted, users = order(), people()
     await one.submit(wanted, users, None, "")
-    hold = await taken(one)
     taken_at = time.monotonic()
+    hold = await taken(one)
     await one.start_user(hold, 0, STARTED)
-    assert await other.take(10) == []
     again = await taken(other)
 
-    assert time.monotonic() - taken_at < 5 * LEASE_SECONDS
+    assert time.monotonic() - taken_at > 0.99 * LEASE_SECONDS
     assert (again.started, again.deaths) == ({0: STARTED}, 1)
     with pytest.raises(LeaseLost):
         await one.start_user(hold, 1, STARTED)
@@ -261,24 +263,27 @@ async def test_a_lease_that_is_renewed_lasts(replicas):
     one, other = replicas
     await one.submit(order(), people(), None, "")
     hold = await taken(one)
-    for _ in range(8):
-        await asyncio.sleep(LEASE_SECONDS / 3)
+    for _ in range(5):
+        await asyncio.sleep(LEASE_SECONDS / 4)
         assert await one.renew(hold)
         assert await other.take(10) == []
 
 
-async def test_deaths_are_counted_while_no_user_ends(replicas):
-    one, other = replicas
+async def test_deaths_are_counted_while_no_user_ends(redis_url):
+    connection = connect_redis_store(redis_url, NAMESPACE)
+    store = RedisJobs(connection, clock=lambda: NOW)
     wanted, users = order(), people()
-    await one.submit(wanted, users, None, "")
+    await store.submit(wanted, users, None, "")
     deaths = []
-    for store in (one, other, one):
-        deaths.append((await taken(store)).deaths)
-    hold = await taken(other)
-    deaths.append(hold.deaths)
+    for _ in range(4):
+        hold = await taken(store)
+        deaths.append(hold.deaths)
+        if hold.deaths == MOST_DEATHS:
+            await store.end_user(hold, result(users, 0))
+        await lease_runs_out(store, hold)
     assert deaths == [0, 1, 2, MOST_DEATHS]
-    await other.end_user(hold, result(users, 0))
-    assert (await taken(one)).deaths == 1
+    assert (await taken(store)).deaths == 1
+    await connection.close()
 
 
 def test_what_a_job_comes_to():

@@ -23,6 +23,7 @@ from services.outcomes import Outcome, Problem, ProblemCode
 from services.secret import Secret
 from services.store_connection import connect_redis_store
 from services.store_errors import StoreUnavailable
+from tests.jobs import lease_runs_out
 
 NOW = datetime(2026, 3, 9, 8, tzinfo=UTC)
 TENANT = str(uuid4())
@@ -31,7 +32,7 @@ THROTTLED = Problem(code=ProblemCode.THROTTLED, message="Wait.", retryable=True,
 AWAY = Problem(code=ProblemCode.UPSTREAM_ERROR, message="Away.", retryable=True)
 REFUSED = Problem(code=ProblemCode.LICENSE_CONFLICT, message="No.")
 GONE = Problem(code=ProblemCode.NOT_FOUND, message="There is no such user.")
-LEASE_SECONDS = 0.4
+PATIENCE_SECONDS = 60.0
 
 
 class Script:
@@ -72,7 +73,7 @@ def people(count=3):
 
 
 def runner_of(store, work):
-    return JobRunner(store, work, lease_seconds=LEASE_SECONDS, look_seconds=0.01, pauses_seconds=(0.01, 0.01))
+    return JobRunner(store, work, look_seconds=0.01, pauses_seconds=(0.01, 0.01))
 
 
 async def ran(store, work, users=3):
@@ -82,18 +83,18 @@ async def ran(store, work, users=3):
     return await run_to_the_end(store, work, wanted.job_id)
 
 
-async def run_to_the_end(store, work, job_id, seconds=10.0):
+async def run_to_the_end(store, work, job_id):
     runner = runner_of(store, work)
     task = asyncio.create_task(runner.run())
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 job = await store.find(job_id)
                 if job.state.is_end:
                     break
                 await asyncio.sleep(0.01)
     finally:
-        await runner.close(1)
+        await runner.close(PATIENCE_SECONDS)
         task.cancel()
     page = await store.results(job_id, False, 100, None)
     return job, {item.result.number: [one.code.value for one in item.result.user_errors] for item in page.items}
@@ -107,7 +108,7 @@ def store():
 @pytest.fixture
 async def shared(redis_url):
     connection = connect_redis_store(redis_url, "sandbox:test")
-    yield RedisJobs(connection, lease_seconds=LEASE_SECONDS, clock=lambda: NOW)
+    yield RedisJobs(connection, clock=lambda: NOW)
     await connection.close()
 
 
@@ -156,6 +157,7 @@ async def test_what_was_sent_by_a_dead_process_and_cannot_be_read_is_unknown(sha
     [hold] = await shared.take(1)
     await shared.start_user(hold, 1, STARTED)
     await shared.start_user(hold, 2, STARTED)
+    await lease_runs_out(shared, hold)
     script = Script(user1=[failing(GONE)], user2=[failing(REFUSED)])
     job, results = await run_to_the_end(shared, script, wanted.job_id)
 
@@ -168,12 +170,10 @@ async def test_a_job_of_which_three_holders_died_is_failed_with_what_it_has(shar
     wanted = order()
     await shared.submit(wanted, people(), None, "")
     for number in range(3):
-        hold = None
-        while hold is None:
-            hold = next(iter(await shared.take(1)), None)
-            await asyncio.sleep(0.02)
+        [hold] = await shared.take(1)
         await shared.start_user(hold, 1, STARTED)
         assert hold.deaths == number
+        await lease_runs_out(shared, hold)
     script = Script()
     job, results = await run_to_the_end(shared, script, wanted.job_id)
 
@@ -187,6 +187,7 @@ async def test_a_cancelled_job_still_settles_whom_it_started(shared):
     [hold] = await shared.take(1)
     await shared.start_user(hold, 2, STARTED)
     await shared.cancel(wanted.job_id)
+    await lease_runs_out(shared, hold)
     script = Script()
     job, results = await run_to_the_end(shared, script, wanted.job_id)
 
@@ -208,7 +209,7 @@ async def test_a_holder_that_lost_its_lease_sends_nothing_more(shared):
     runner = runner_of(shared, Script(user0=[slow]))
     task = asyncio.create_task(runner.run())
     await lost.wait()
-    await runner.close(1)
+    await runner.close(PATIENCE_SECONDS)
     task.cancel()
 
     assert sent == []
@@ -243,7 +244,7 @@ async def test_a_process_that_stops_finishes_the_user_at_hand_and_hands_the_job_
     runner = runner_of(shared, Script(user0=[slow]))
     task = asyncio.create_task(runner.run())
     await reached.wait()
-    await runner.close(5)
+    await runner.close(PATIENCE_SECONDS)
     task.cancel()
     job = await shared.find(wanted.job_id)
     [hold] = await shared.take(1)

@@ -19,7 +19,8 @@ from tests.redis_server import running_on_socket
 NAMESPACE = "sandbox:33333333-3333-4333-8333-333333333333"
 TENANT_ID = "11111111-1111-4111-8111-111111111111"
 A, B, C = (sku_lock(TENANT_ID, name) for name in "abc")
-LONG = 10.0
+LONG = 20.0
+"""Longer than anything takes here, and shorter than a lease: what is not given back is not to be had in it."""
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ async def test_of_two_holders_of_a_lock_one_waits_for_the_other(replicas):
 
 async def test_different_locks_are_held_side_by_side(replicas):
     one, other = replicas
-    async with one.hold([A], deadline_seconds=LONG), asyncio.timeout(1), other.hold([B], deadline_seconds=LONG):
+    async with one.hold([A], deadline_seconds=LONG), other.hold([B], deadline_seconds=LONG):
         pass
 
 
@@ -82,8 +83,7 @@ async def test_holders_of_several_locks_never_wait_for_each_other_in_a_circle(re
             inside.difference_update(names)
 
     orders = [[A, B], [B, A], [B, C, A], [C, B], [A, A]]
-    async with asyncio.timeout(LONG):
-        await asyncio.gather(*(work(locks, names) for names in orders for locks in [one, other] * 2))
+    await asyncio.gather(*(work(locks, names) for names in orders for locks in [one, other] * 2))
 
 
 async def test_one_who_takes_products_while_holding_a_person_closes_no_circle(replicas):
@@ -101,10 +101,9 @@ async def test_one_who_takes_products_while_holding_a_person_closes_no_circle(re
         async with locks.hold([A, person], deadline_seconds=LONG):
             await asyncio.sleep(0.002)
 
-    async with asyncio.timeout(LONG):
-        await asyncio.gather(
-            *(work(locks, person) for locks in replicas for person in people for work in (delete, update) * 3)
-        )
+    await asyncio.gather(
+        *(work(locks, person) for locks in replicas for person in people for work in (delete, update) * 3)
+    )
 
 
 async def test_a_lock_that_is_not_to_be_had_in_time_is_refused_and_nothing_is_held(replicas):
@@ -112,19 +111,19 @@ async def test_a_lock_that_is_not_to_be_had_in_time_is_refused_and_nothing_is_he
     async with one.hold([B], deadline_seconds=LONG):
         started = time.monotonic()
         with pytest.raises(LockTimeout) as refusal:
-            async with other.hold([A, B], deadline_seconds=0.1):
+            async with asyncio.timeout(LONG), other.hold([A, B], deadline_seconds=0.1):
                 pytest.fail("the lock was given twice")
-        assert 0.05 < time.monotonic() - started < 1
+        assert time.monotonic() - started > 0.05
         assert (refusal.value.code, refusal.value.sent) == ("UPSTREAM_ERROR", False)
-        async with asyncio.timeout(1), one.hold([A], deadline_seconds=LONG):
+        async with one.hold([A], deadline_seconds=LONG):
             pass
-    async with asyncio.timeout(1), other.hold([A, B], deadline_seconds=LONG):
+    async with other.hold([A, B], deadline_seconds=LONG):
         pass
 
 
 async def test_the_deadline_is_for_taking_not_for_holding(replicas):
-    async with replicas[0].hold([A], deadline_seconds=0.1):
-        await asyncio.sleep(0.2)
+    async with replicas[0].hold([A], deadline_seconds=1):
+        await asyncio.sleep(1.1)
 
 
 async def test_a_lock_is_given_back_when_the_work_fails_or_is_cancelled(replicas):
@@ -135,13 +134,15 @@ async def test_a_lock_is_given_back_when_the_work_fails_or_is_cancelled(replicas
 
     async def hold() -> None:
         async with one.hold([A], deadline_seconds=LONG):
+            held.set()
             await asyncio.sleep(60)
 
+    held = asyncio.Event()
     holder = asyncio.create_task(hold())
-    await asyncio.sleep(0.05)
+    await held.wait()
     holder.cancel()
     await asyncio.wait([holder])
-    async with asyncio.timeout(1), other.hold([A], deadline_seconds=LONG):
+    async with other.hold([A], deadline_seconds=LONG):
         pass
 
 
@@ -158,7 +159,7 @@ async def test_one_who_gives_up_waiting_leaves_the_lock_to_the_next(replicas):
         waiter.cancel()
         await asyncio.wait([waiter])
         assert waiter.cancelled()
-    async with asyncio.timeout(1), other.hold([A], deadline_seconds=LONG):
+    async with other.hold([A], deadline_seconds=LONG):
         pass
 
 
@@ -192,19 +193,23 @@ async def test_locks_that_nobody_wants_are_forgotten():
 
 async def test_a_lease_stands_in_redis_while_it_is_held_and_is_renewed(redis_url, open_redis_locks):
     with Redis.from_url(redis_url) as client:
-        async with open_redis_locks(lease_seconds=0.3).hold([A], deadline_seconds=LONG):
-            await asyncio.sleep(0.8)
-            assert client.keys() == [f"gw:1:{NAMESPACE}:lock:{{{TENANT_ID}}}:sku:a".encode()]
-            assert 0 < client.pttl(client.keys()[0]) <= 300
+        name = f"gw:1:{NAMESPACE}:lock:{{{TENANT_ID}}}:sku:a"
+        async with open_redis_locks(lease_seconds=3).hold([A], deadline_seconds=LONG):
+            left = [client.pttl(name)]
+            while len(left) < 2 or left[-1] <= left[-2]:  # it only gets less while nobody renews
+                assert 0 < left[-1] <= 3000
+                await asyncio.sleep(0.05)
+                left.append(client.pttl(name))
+            assert client.keys() == [name.encode()]
         assert client.keys() == []
 
 
 async def test_a_holder_that_died_keeps_others_out_for_its_lease_only(redis_url, open_redis_locks):
+    started = time.monotonic()
     with Redis.from_url(redis_url) as client:
         client.set(f"gw:1:{NAMESPACE}:lock:{{{TENANT_ID}}}:sku:a", "dead", px=200)
-    started = time.monotonic()
     async with open_redis_locks().hold([A], deadline_seconds=LONG):
-        assert 0.1 < time.monotonic() - started < 1
+        assert time.monotonic() - started > 0.19
 
 
 async def test_a_lease_that_went_to_another_is_not_taken_from_them(redis_url, open_redis_locks):
@@ -212,6 +217,8 @@ async def test_a_lease_that_went_to_another_is_not_taken_from_them(redis_url, op
     with Redis.from_url(redis_url) as client, structlog.testing.capture_logs() as logs:
         async with open_redis_locks(lease_seconds=0.15).hold([A], deadline_seconds=LONG):
             client.set(name, "another")
+            while not logs:  # noqa: ASYNC110  # no event tells
+                await asyncio.sleep(0.02)
             await asyncio.sleep(0.2)
         assert client.get(name) == b"another"
         assert client.pttl(name) == -1
@@ -226,8 +233,8 @@ async def test_with_redis_away_local_locks_hold_and_it_is_told_once():
             server.kill()
             server.wait()
         with structlog.testing.capture_logs() as logs:
-            async with asyncio.timeout(10):
-                for _ in range(20):
+            async with asyncio.timeout(20):  # asked each time, a server that is away would take longer
+                for _ in range(200):
                     async with locks.hold([A, B], deadline_seconds=LONG):
                         with pytest.raises(LockTimeout):
                             async with locks.hold([B], deadline_seconds=0.01):

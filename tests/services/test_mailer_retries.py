@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import time
+import threading
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -43,7 +43,7 @@ def mailer_for(port, limits=QUICK, user=""):
 
 
 async def until_nothing_waits(mailer):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while mailer.waiting:  # noqa: ASYNC110  # what is asked is the gauge itself
             await asyncio.sleep(0.01)
 
@@ -209,15 +209,13 @@ async def test_whoever_sends_does_not_wait_for_a_server_that_hangs(greeting):
     limits = replace(QUICK, answer_seconds=0.2, close_seconds=0.1)
     with silent_server(greeting) as port, capture_logs() as lines:
         mailer = mailer_for(port, limits)
-        start = time.monotonic()
-        answer = await mailer.send([NEW_ACCOUNT, NEW_ACCOUNT])
-        took = time.monotonic() - start
+        async with asyncio.timeout(20):  # a try goes on for thirty
+            answer = await mailer.send([NEW_ACCOUNT, NEW_ACCOUNT])
         assert mailer.waiting == 2
         await mailer.close()
         assert mailer.waiting == 0
 
     assert answer == [queued(UNANSWERED)] * 2
-    assert took < 3
     assert [(line["event"], line["reason"], line["tries"]) for line in lines] == [("mail_failed", "stopping", 1)] * 2
 
 
@@ -263,10 +261,16 @@ async def test_a_mail_that_may_have_been_taken_is_not_sent_again():
 
 
 async def test_a_confirmation_that_does_not_come_is_not_waited_for_for_ever():
+    given_up = threading.Event()
+
+    def wait(_: object) -> None:
+        given_up.wait(60)
+
     with mail_server() as server:
-        server.on_text = lambda line: time.sleep(1.3)
-        mailer = mailer_for(server.port, replace(QUICK, try_seconds=1))
+        server.on_text = wait
+        mailer = mailer_for(server.port, replace(QUICK, try_seconds=2))
         assert await mailer.send([NEW_ACCOUNT]) == [failed(UNCONFIRMED)]
+        given_up.set()
         await mailer.close()
 
     assert server.asked == ["boss@example.com"]

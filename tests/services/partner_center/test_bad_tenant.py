@@ -13,7 +13,7 @@ from services.errors import UpstreamError
 from services.partner_center.transport import Transport
 from services.upstream_turns import ask_in_turn
 from tests.services.partner_center.scripted import BASE_URL, reply
-from tests.services.partner_center.virtual_time import run_in_virtual_time
+from tests.virtual_time import run_in_virtual_time
 
 TENANTS = 50
 CALLS = 8

@@ -20,6 +20,9 @@ from services.partner_center.transport import Transport
 from tests.redis_server import free_ports
 
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+PATIENCE_SECONDS = 60.0
+QUICK_SECONDS = 20.0
+"""Long enough for a loaded machine, and far from what a silent line is otherwise waited for."""
 Behaviour = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -131,46 +134,39 @@ SLOW = [is_silent, trickles]
 @pytest.mark.parametrize("behaviour", BROKEN)
 async def test_a_read_over_a_line_that_breaks_is_repeated_under_its_id(behaviour):
     line = Line(behaviour, behaviour)
-    async with transport_to(line) as transport:
-        started = time.monotonic()
+    async with transport_to(line, read_seconds=PATIENCE_SECONDS) as transport, asyncio.timeout(QUICK_SECONDS):
         assert await ask(transport) == 200
-        took = time.monotonic() - started
 
     assert line.seen == ["A", "A", "A"]
-    assert took < 2
 
 
 @pytest.mark.parametrize("behaviour", SLOW)
 async def test_a_read_that_takes_too_long_in_all_is_ended_and_repeated_under_its_id(behaviour):
     line = Line(behaviour)
-    async with transport_to(line, read_seconds=0.3) as transport:
+    async with transport_to(line, read_seconds=1) as transport, asyncio.timeout(QUICK_SECONDS):
         started = time.monotonic()
         assert await ask(transport) == 200
-        took = time.monotonic() - started
+        assert time.monotonic() - started >= 1
 
     assert line.seen == ["A", "A"]
-    assert 0.3 <= took < 1
 
 
 @pytest.mark.parametrize("behaviour", SLOW)
 async def test_a_read_ends_with_the_time_of_its_request(behaviour):
     line = Line(behaviour)
-    start_deadline(0.8)
-    async with transport_to(line) as transport:
-        started = time.monotonic()
+    start_deadline(1.5)
+    async with transport_to(line, read_seconds=PATIENCE_SECONDS) as transport, asyncio.timeout(QUICK_SECONDS):
         with pytest.raises(Timeout) as caught:
             await ask(transport)
-        took = time.monotonic() - started
 
     assert caught.value.sent
     assert line.seen == ["A"]
-    assert took < 0.8
 
 
 @pytest.mark.parametrize("behaviour", [*BROKEN, *SLOW])
 async def test_a_write_over_a_line_that_breaks_is_sent_once_and_perhaps_done(behaviour):
     line = Line(behaviour)
-    async with transport_to(line, read_seconds=0.3) as transport:
+    async with transport_to(line, read_seconds=1) as transport:
         with pytest.raises(UpstreamError) as caught:
             await ask(transport, "POST")
 
@@ -192,17 +188,14 @@ async def test_where_nobody_listens_nothing_was_sent(method):
 @pytest.mark.parametrize("behaviour", SLOW)
 async def test_who_gives_up_ends_the_call_at_once(behaviour):
     line = Line(behaviour)
-    async with transport_to(line) as transport:
+    async with transport_to(line, read_seconds=PATIENCE_SECONDS) as transport, asyncio.timeout(QUICK_SECONDS):
         call = asyncio.create_task(ask(transport))
-        await asyncio.sleep(0.2)
-        started = time.monotonic()
+        while not line.seen:  # noqa: ASYNC110  # no event tells
+            await asyncio.sleep(0.01)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        took = time.monotonic() - started
         assert transport.health().calls_in_flight == 0
-
-    assert took < 0.1
 
 
 def packed_answer(content: bytes, coding: bytes = b"gzip") -> Behaviour:

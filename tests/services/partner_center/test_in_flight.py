@@ -80,7 +80,7 @@ async def test_calls_and_waits_are_counted_for_the_request_and_tokens_are_not():
     await asyncio.gather(ask(wired), ask(wired))
 
     assert use.calls == 3
-    assert 0.03 < use.waited_seconds < 1
+    assert use.waited_seconds > 0.03
     assert len(wired.upstream.token_requests) == 2
 
 

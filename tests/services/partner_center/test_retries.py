@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import httpx
@@ -19,6 +18,7 @@ from services.partner_center.transport import Answer
 from services.upstream_use import start_counting
 from tests.services.partner_center.fake_time import FakeTime
 from tests.services.partner_center.scripted import NOW, Reply, Wired, raw, reply
+from tests.virtual_time import run_in_virtual_time
 
 TENANT = "4d3cf487-70f4-4e1e-9ff1-b2bfce8d9f04"
 READS = ["GET", "HEAD"]
@@ -259,23 +259,26 @@ async def test_a_429_whose_wait_does_not_fit_the_time_takes_nothing_from_the_bud
     assert [event.value for event in scene.events] == ["throttled"]
 
 
+async def never(request: httpx.Request) -> httpx.Response:
+    await asyncio.sleep(600)
+    raise AssertionError
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_token_is_waited_for_no_longer_than_the_time_allows(method):
-    async def never(request: httpx.Request) -> httpx.Response:
-        await asyncio.sleep(60)
-        raise AssertionError
+def test_a_token_is_waited_for_no_longer_than_the_time_allows(method):
+    """A quarter of a second is kept back for the answer."""
 
-    scene = Scene([])
-    scene.wired.upstream.token_replies = [never]
-    start_deadline(0.7)
-    started = time.monotonic()
+    async def ask() -> float:
+        wired = Wired()
+        wired.upstream.token_replies = [never]
+        start_deadline(10)
+        with pytest.raises(Timeout) as caught:
+            await wired.transport.request(method, "/customers", tenant_id=None)
+        assert not caught.value.sent
+        assert wired.upstream.requests == []
+        return asyncio.get_running_loop().time()
 
-    with pytest.raises(Timeout) as caught:
-        await scene.ask(method)
-
-    assert not caught.value.sent
-    assert time.monotonic() - started < 0.6
-    assert scene.wired.upstream.requests == []
+    assert 5 < run_in_virtual_time(ask()) <= 9.75
 
 
 async def test_no_call_is_started_when_the_time_is_over():
@@ -290,21 +293,18 @@ async def test_no_call_is_started_when_the_time_is_over():
     assert scene.wired.upstream.token_requests == []
 
 
-async def test_a_call_ends_a_quarter_of_a_second_before_its_request():
-    async def never(request: httpx.Request) -> httpx.Response:
-        await asyncio.sleep(60)
-        raise AssertionError
+def test_a_call_ends_a_quarter_of_a_second_before_its_request():
+    async def ask() -> float:
+        wired = Wired()
+        wired.upstream.replies = [never]
+        start_deadline(10)
+        with pytest.raises(Timeout) as caught:
+            await wired.transport.request("GET", "/customers", tenant_id=None)
+        assert caught.value.sent
+        assert len(wired.upstream.requests) == 1
+        return asyncio.get_running_loop().time()
 
-    scene = Scene([never])
-    start_deadline(0.65)
-    started = time.monotonic()
-
-    with pytest.raises(Timeout) as caught:
-        await scene.ask()
-
-    assert caught.value.sent
-    assert 0.35 < time.monotonic() - started < 0.6
-    assert scene.ids == "A"
+    assert 5 < run_in_virtual_time(ask()) <= 9.75
 
 
 async def test_pauses_are_spread_from_nothing_to_their_full_length():
@@ -319,10 +319,16 @@ async def test_pauses_are_spread_from_nothing_to_their_full_length():
 
 
 async def test_who_is_cancelled_during_a_pause_asks_no_more():
-    wired = Wired(transport_options={"retries": Retries(chance=lambda: 1.0)})
+    pausing = asyncio.Event()
+
+    async def pause(seconds: float) -> None:
+        pausing.set()
+        await asyncio.sleep(600)
+
+    wired = Wired(transport_options={"retries": Retries(sleep=pause)})
     wired.upstream.replies = [raw(503, b"")]
     call = asyncio.create_task(wired.transport.request("GET", "/customers", tenant_id=None))
-    await asyncio.sleep(0.05)
+    await pausing.wait()
 
     call.cancel()
 

@@ -14,6 +14,7 @@ from services.errors import Misconfigured, SignInAgain, SignInUnavailable, Throt
 from services.partner_center.network import MAX_BODY_BYTES
 from services.partner_center.transport import path_of_link
 from tests.services.partner_center.scripted import BASE_URL, NOW, Wired, raw, reply
+from tests.virtual_time import run_in_virtual_time
 
 TENANT = "4d3cf487-70f4-4e1e-9ff1-b2bfce8d9f04"
 NO_MFA = reply(401, {"code": 900421, "description": "", "source": "PartnerFD"})
@@ -228,17 +229,18 @@ async def test_an_answer_that_trickles_ends_when_the_total_time_is_over():
     assert stream.closed
 
 
-async def test_waiting_for_a_slot_takes_nothing_from_the_time_of_a_call():
-    wired = Wired(transport_options={"max_in_flight": 1, "read_seconds": 0.05})
+def test_waiting_for_a_slot_takes_nothing_from_the_time_of_a_call():
+    async def ask_four() -> list[int]:
+        wired = Wired(transport_options={"max_in_flight": 1, "read_seconds": 5})
 
-    async def slow(request: httpx.Request) -> httpx.Response:
-        await asyncio.sleep(0.03)
-        return reply(200, {})
+        async def slow(request: httpx.Request) -> httpx.Response:
+            await asyncio.sleep(3)
+            return reply(200, {})
 
-    wired.upstream.replies = [slow] * 4
-    answers = await asyncio.gather(*(ask(wired) for _ in range(4)))
+        wired.upstream.replies = [slow] * 4
+        return [answer.status for answer in await asyncio.gather(*(ask(wired) for _ in range(4)))]
 
-    assert [answer.status for answer in answers] == [200] * 4
+    assert run_in_virtual_time(ask_four()) == [200] * 4
 
 
 @pytest.mark.parametrize(("size", "fits"), [(MAX_BODY_BYTES, True), (MAX_BODY_BYTES + 1, False)])

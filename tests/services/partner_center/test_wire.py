@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
@@ -348,17 +350,22 @@ def test_a_user_is_read_without_ever_looking_at_the_password():
     assert not [name for shape in shapes for name in shape.__struct_encode_fields__ if "password" in name.lower()]
 
 
-def test_five_hundred_users_are_read_in_well_under_two_milliseconds():
+def test_reading_users_takes_hardly_longer_than_taking_their_json_apart_does():
+    """A millisecond for five hundred, where `json` alone takes 0.7."""
     links = {"self": {"uri": f"/customers/{TENANT}/users/{USER.user_id}", "method": "GET", "headers": []}}
     full = {**A_USER, "firstName": "Ada", "lastName": "Byron", "usageLocation": "GB", "links": links}
     content = json.dumps({"totalCount": 500, "items": [full] * 500}).encode()
 
-    def seconds() -> float:
-        started = time.perf_counter()
+    def read() -> None:
         page = wire.decode(content, wire.Page[wire.UserShape])
         users = [wire.read_user(shape, TENANT, NOW) for shape in page.items or ()]
         assert len(users) == 500
+
+    def seconds(work: Callable[[], object]) -> float:
+        started = time.perf_counter()
+        work()
         return time.perf_counter() - started
 
-    # The best of many: what the machine does beside must not decide.
-    assert min(seconds() for _ in range(30)) < 0.002
+    # In turn, and the best of many: what the machine does beside must not decide.
+    both = [(seconds(read), seconds(partial(json.loads, content))) for _ in range(50)]
+    assert min(ours for ours, _ in both) < 4 * min(theirs for _, theirs in both)
