@@ -32,7 +32,7 @@ class Mutation:
     )
     update_user_licenses: UpdateUserLicensesPayload = resolved_by(
         update_user_licenses,
-        description="Applies one change set of license toggles. Only the products named move. Costs a write for each "
+        description="Applies one change set of license toggles. Only the products named move. Takes a write for each "
         "license group and two reads; one more for the user's record where that is selected, or must show the location "
         "of somebody without a license or to a dry run, and one for the roles without MANAGE_ADMINS. "
         "Needs WRITE_LICENSES",
