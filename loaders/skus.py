@@ -76,10 +76,17 @@ def subscriptions_by_sku(
 
     async def batch(tenant_ids: list[str]) -> list[SubscriptionsBySku | Exception]:
         lists = await subscriptions.many(tenant_ids)
-        new = [one for one in lists if not isinstance(one, Exception) and _JOINED.find(one) is None]
+        new = [
+            one
+            for tenant_id, one in zip(tenant_ids, lists, strict=True)
+            if not isinstance(one, Exception) and _JOINED.find(tenant_id, one) is None
+        ]
         licensed = [one for listed in new for one in listed if one.gives_licenses]
         found = dict(zip([one.ref for one in licensed], await _sku_ids(licensed), strict=True))
-        return [one if isinstance(one, Exception) else _JOINED.find(one) or _join(one, found) for one in lists]
+        return [
+            one if isinstance(one, Exception) else _JOINED.find(tenant_id, one) or _join(tenant_id, one, found)
+            for tenant_id, one in zip(tenant_ids, lists, strict=True)
+        ]
 
     async def _sku_ids(licensed: list[MicrosoftSubscription]) -> list[str | Exception | None]:
         provisioned = await provisioned_sku.many([one.ref for one in licensed])
@@ -95,11 +102,11 @@ def subscriptions_by_sku(
 
 
 _JOINED: Joined[SubscriptionsBySku] = Joined(most=2_048)
-"""By the cached list of a tenant's subscriptions, once every one of them is tied: that changes no more."""
+"""By tenant, from the cached list of its subscriptions, once every one of them is tied: that changes no more."""
 
 
 def _join(
-    listed: list[MicrosoftSubscription], found: Mapping[SubscriptionRef, str | Exception | None]
+    tenant_id: str, listed: list[MicrosoftSubscription], found: Mapping[SubscriptionRef, str | Exception | None]
 ) -> SubscriptionsBySku | Exception:
     """Ties the subscriptions of one tenant; a look-up that failed fails the tenant, since its product is not known."""
     joined: dict[str | None, list[MicrosoftSubscription]] = defaultdict(list)
@@ -112,7 +119,7 @@ def _join(
                 return sku_id
             joined[sku_id].append(replace(one, sku_id=sku_id))
     if None not in joined:
-        _JOINED.keep(listed, joined)
+        _JOINED.keep(tenant_id, joined, listed)
     return joined
 
 

@@ -67,7 +67,7 @@ def _held_licenses(user: User, held: list[License], skus: list[SubscribedSku]) -
         licenses = [held_license(user, one, skus) for one in held]
         return sorted(licenses, key=lambda one: (folded(one.sku.product_name), one.sku.sku_id))
 
-    return _HELD.get(held, skus, tied)
+    return _HELD.get((user.tenant_id, user.microsoft_id), held, skus, tied)
 
 
 async def _licenses_of_many(users: Sequence[User], info: Info) -> list[list[License] | Exception]:

@@ -24,7 +24,7 @@ LICENSE_TYPES = (ProductType.CLOUD_SERVICES, ProductType.DYNAMICS)
 
 
 _LISTED: Joined[list[SubscribedSku]] = Joined(most=2_048)
-"""By the cached list of a tenant's products: what the default filter leaves of it, in order."""
+"""By tenant, from the cached list of its products: what the default filter leaves of it, in order."""
 
 
 async def _many_tenants_skus(
@@ -45,7 +45,9 @@ async def resolve_tenant_subscribed_skus(
 def _listed(skus: list[SubscribedSku], filter: SkuFilter | None) -> list[SubscribedSku]:
     if filter is not None:
         return listed_skus(skus, filter)
-    return _LISTED.get(skus, None, lambda: listed_skus(skus, SkuFilter()))
+    if not skus:
+        return []
+    return _LISTED.get(skus[0].tenant_id, skus, None, lambda: listed_skus(skus, SkuFilter()))
 
 
 def listed_skus(skus: Sequence[SubscribedSku], wanted: SkuFilter) -> list[SubscribedSku]:

@@ -102,7 +102,7 @@ def _first_page(info: Info, tenant_id: str, active: list[User], window: Window[U
         page = paginate(active, Window(window.order, len(active), None))
         return _InOrder(page.nodes, min((user.as_of for user in active), default=None))
 
-    users, oldest = _IN_ORDER.get(active, None, in_order)
+    users, oldest = _IN_ORDER.get(tenant_id, active, None, in_order)
     return UserPage(
         nodes=users[: window.size],
         order=window.order,
