@@ -45,11 +45,25 @@ class LicenseOption:
 
 @dataclass(frozen=True, slots=True)
 class HeldLicense:
-    """A license with the product that it is taken from, and the service plans on and off."""
+    """A license with the product that it is taken from, and the service plans on and off.
+
+    Plans that are switched off are left out of a user's license, or listed with a state of their own:
+    which of the two is not documented. So off is whatever the product has for people and the license lacks.
+    """
 
     sku: SubscribedSku
-    service_plans: list[ServicePlan]
-    disabled_service_plans: list[ServicePlan]
+    license: License
+
+    @property
+    def service_plans(self) -> list[ServicePlan]:
+        return list(self.license.assigned_plans)
+
+    @property
+    def disabled_service_plans(self) -> list[ServicePlan]:
+        on = {plan.id for plan in self.license.assigned_plans}
+        off = {plan.id: plan for plan in self.sku.service_plans if plan.for_users and plan.id not in on}
+        off.update({plan.id: plan for plan in self.license.disabled_plans})
+        return list(off.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +76,8 @@ class RestoreForecastLine:
 
 
 def held_license(user: User, held: License, skus: Sequence[SubscribedSku]) -> HeldLicense:
-    """Ties a user's license to the tenant's product.
-
-    Plans that are switched off are left out of a user's license, or listed with a state of their own:
-    which of the two is not documented. So off is whatever the product has for people and the license lacks.
-    """
-    sku = find_sku(skus, held.sku_id) or _unlisted_sku(user, held)
-    on = {plan.id for plan in held.assigned_plans}
-    off = {plan.id: plan for plan in sku.service_plans if plan.for_users and plan.id not in on}
-    off.update({plan.id: plan for plan in held.disabled_plans})
-    return HeldLicense(sku, list(held.assigned_plans), list(off.values()))
+    """Ties a user's license to the tenant's product."""
+    return HeldLicense(find_sku(skus, held.sku_id) or _unlisted_sku(user, held), held)
 
 
 def find_sku(skus: Sequence[SubscribedSku], sku_id: str) -> SubscribedSku | None:
