@@ -29,12 +29,34 @@ class Program:
     pid: int
 
     def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        return cpu_seconds_of(self.pid)
 
     def peak_mib(self) -> float:
         found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{self.pid}/status").read_text())
         return int(found[1]) / 1024 if found else 0.0
+
+
+class Others:
+    """How much of the processors went to whatever is not measured, from the moment this is made."""
+
+    def __init__(self, *own: int) -> None:
+        self._own = own
+        self._started = time.monotonic()
+        self._spent = self._spent_by_others()
+
+    def cores(self) -> float:
+        """Gives how many cores they had, on average."""
+        return (self._spent_by_others() - self._spent) / (time.monotonic() - self._started)
+
+    def _spent_by_others(self) -> float:
+        user, nice, system, _, _, *rest = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9])
+        return (user + nice + system + sum(rest)) / TICKS - sum(map(cpu_seconds_of, self._own))
+
+
+def cpu_seconds_of(pid: int) -> float:
+    """The processor time that a process has had."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 @contextmanager

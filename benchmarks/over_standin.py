@@ -28,7 +28,7 @@ class Upstream:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "benchmarks.standin", str(port), str(jwks), str(tenants)]
-        stack.enter_context(running("standin", port, command, {}, core=0, folder=folder))
+        self.program = stack.enter_context(running("standin", port, command, {}, core=0, folder=folder))
 
     def hold_back(self, milliseconds: float) -> None:
         """Lets every call from now on take so long."""
