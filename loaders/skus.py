@@ -110,9 +110,7 @@ def _join(
 ) -> SubscriptionsBySku | Exception:
     """Ties the subscriptions of one tenant; a look-up that failed fails the tenant, since its product is not known."""
     joined: dict[str | None, list[MicrosoftSubscription]] = defaultdict(list)
-    for one in sorted(
-        listed, key=lambda one: ((one.friendly_name or one.offer_name or "").casefold(), one.microsoft_id)
-    ):
+    for one in sorted(listed, key=_by_name):
         if one.gives_licenses:
             sku_id = found[one.ref]
             if isinstance(sku_id, Exception):
