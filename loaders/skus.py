@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec import structs
 
 from loaders.joined import Joined
 from loaders.read_through import Loader, Reader, read_through
@@ -115,7 +116,7 @@ def _join(
             sku_id = found[one.ref]
             if isinstance(sku_id, Exception):
                 return sku_id
-            joined[sku_id].append(replace(one, sku_id=sku_id))
+            joined[sku_id].append(structs.replace(one, sku_id=sku_id))
     if None not in joined:
         _JOINED.keep(tenant_id, joined, listed)
     return joined

@@ -15,10 +15,11 @@ from resolvers.ordering import folded
 from resolvers.users import is_guarded
 from schema.enums import UserStatus
 from services.authorization import Permission
-from services.license_options import HeldLicense, LicenseOption, held_license, license_options
+from services.license_options import HeldLicense, LicenseOption, find_sku, held_license, license_options
 from services.models import License, SubscribedSku, User
 
 _HELD: Joined[list[HeldLicense]] = Joined(most=8_192)
+"""By the list of licenses, which people who hold the same have in common."""
 
 
 async def _many_licenses(users: Sequence[User], info: Info) -> list[list[HeldLicense] | Exception]:
@@ -62,12 +63,14 @@ def _with_skus(user: User, held: list[License], skus: list[SubscribedSku] | Exce
 
 def _held_licenses(user: User, held: list[License], skus: list[SubscribedSku]) -> list[HeldLicense]:
     """The user's licenses with their products, in product name order."""
-
-    def tied() -> list[HeldLicense]:
-        licenses = [held_license(user, one, skus) for one in held]
-        return sorted(licenses, key=lambda one: (folded(one.sku.product_name), one.sku.sku_id))
-
-    return _HELD.get((user.tenant_id, user.microsoft_id), held, skus, tied)
+    found = _HELD.find(id(held), held, skus)
+    if found is not None:
+        return found
+    licenses = [held_license(user, one, skus) for one in held]
+    licenses.sort(key=lambda one: (folded(one.sku.product_name), one.sku.sku_id))
+    # A product that the tenant does not list is made up for this user.
+    are_listed = all(find_sku(skus, one.sku_id) for one in held)
+    return _HELD.keep(id(held), licenses, held, skus) if are_listed else licenses
 
 
 async def _licenses_of_many(users: Sequence[User], info: Info) -> list[list[License] | Exception]:

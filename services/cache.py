@@ -15,7 +15,6 @@ import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Final, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -52,8 +51,7 @@ class Absent(msgspec.Struct, frozen=True):
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Kept(Generic[_Kept_co]):
+class Kept(msgspec.Struct, Generic[_Kept_co], frozen=True):
     """A kept value, when it was stored, until when it is fresh, and until when given while it is renewed: seconds
     since 1970. With `absent` there is no value.
 

@@ -1,11 +1,15 @@
-"""The form of a value in Redis, and how large values of each kind are: so many bytes are read at once, not more."""
+"""The form of a value in Redis, and how large values of each kind are: so many bytes are read at once, not more.
+
+A form is a line of JSON that says what has to be known of the value, and then its JSON, or the digest of a body that
+it has in common with others (`services.cache_bodies`). Over 1 MiB it is compressed.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import zlib
 from functools import cache
-from typing import Any, Final, Generic, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -22,47 +26,73 @@ MOST_AT_ONCE: Final = 1_024
 FEWEST_AT_ONCE: Final = 64
 TELLING: Final = 32
 """So many values say what those of their kind are like, whatever was known before."""
+_BODY = b"="
+"""What a digest follows; no JSON begins so."""
 
 
-class Stored(msgspec.Struct, Generic[V], omit_defaults=True):
-    v: Literal[2]
+class Head(msgspec.Struct, omit_defaults=True, gc=False):
+    """What has to be known of a value, or that there is none."""
+
+    v: Literal[3]
     generation: Generation
     at: float
     fresh: float
     renew: float
-    data: V | msgspec.UnsetType = msgspec.UNSET
     absent: Absent | None = None
 
-    def kept(self) -> Kept[V]:
-        value: Any = None if self.data is msgspec.UNSET else self.data
-        return Kept(value, self.at, self.fresh, self.renew, self.absent)
+
+class Form(NamedTuple):
+    """A form that was read: its head, and the value's JSON or the digest of its body; of what is absent neither."""
+
+    head: Head
+    data: bytes
+    digest: str
 
 
 _encoder = msgspec.json.Encoder()
+_head_decoder = msgspec.json.Decoder(Head)
+encode_value = _encoder.encode
 
 
-async def encode(stored: Stored[Any]) -> bytes | None:
-    """Gives the form of a value; None where it is too large to be kept."""
-    raw = _encoder.encode(stored)
+async def encode(generation: Generation, kept: Kept[Any], data: bytes, digest: str = "") -> bytes | None:
+    """Gives the form of a value, with its JSON or the digest of that; None where it is too large to be kept."""
+    raw = _encoder.encode(Head(3, generation, kept.fetched_at, kept.fresh_until, kept.renew_until, kept.absent))
+    if kept.absent is None:
+        raw = b"\n".join((raw, _BODY + digest.encode() if digest else data))
     if len(raw) <= COMPRESSED_OVER_BYTES:
         return raw
     return None if len(raw) > LARGEST_ENTRY_BYTES else await asyncio.to_thread(zlib.compress, raw, 1)
 
 
-async def decode(value_type: type[V], raw: bytes) -> Stored[V] | None:
-    """Gives what a form stands for; None where it cannot be read."""
+async def unpack(raw: bytes) -> bytes | None:
+    """Gives a form that was compressed; None where it cannot be read."""
     try:
-        if not raw.startswith(b"{"):
-            raw = await asyncio.to_thread(_decompress, raw)
-        stored: Stored[V] = _decoder(value_type).decode(raw)  # type: ignore[arg-type]  # a type can be hashed
-    except (msgspec.DecodeError, zlib.error, ValueError):
+        return await asyncio.to_thread(_decompress, raw)
+    except (zlib.error, ValueError):
         return None
-    return None if (stored.data is msgspec.UNSET) is (stored.absent is None) else stored
+
+
+def read_form(raw: bytes) -> Form | None:
+    """Reads a form that is not compressed; None where it cannot be read."""
+    first, line_end, data = raw.partition(b"\n")
+    try:
+        head = _head_decoder.decode(first)
+        if bool(line_end) is (head.absent is not None):
+            return None
+        return Form(head, b"", data[1:].decode("ascii")) if data.startswith(_BODY) else Form(head, data, "")
+    except ValueError:  # msgspec's errors are, too
+        return None
+
+
+def read_value(value_type: type[V], data: bytes) -> V:
+    """Reads the JSON of a value; raises ValueError where it is none of that type."""
+    value: V = _decoder(value_type).decode(data)  # type: ignore[arg-type]  # a type can be hashed
+    return value
 
 
 @cache
-def _decoder(value_type: Any) -> msgspec.json.Decoder[Stored[Any]]:  # the type is known at run time
-    return msgspec.json.Decoder(Stored[value_type])
+def _decoder(value_type: Any) -> msgspec.json.Decoder[Any]:  # the type is known at run time
+    return msgspec.json.Decoder(value_type)
 
 
 def _decompress(raw: bytes) -> bytes:

@@ -2,10 +2,11 @@
 
 What this process read or stored lately it has at hand (`services.near_memory`), and asks for generations alone.
 
-A value is JSON, encoded from the models and decoded straight into them; over 1 MiB it is compressed. What cannot
-be read is a miss and is deleted. Nothing here fails a request: see `services.redis_guard`. No scripts: MGET, GET,
-SET, UNLINK, SCAN and, for generations, WATCH, MULTI and EXEC. However many tenants are asked for, the round trips
-are the same, until a batch is larger than may be read or written in the time of one operation.
+A value is JSON, encoded from the models and decoded straight into them (`services.cache_forms`,
+`services.cache_values`). What cannot be read is a miss and is deleted. Nothing here fails a request: see
+`services.redis_guard`. No scripts: MGET, GET, SET, UNLINK, SCAN and, for generations, WATCH, MULTI and EXEC. However
+many tenants are asked for, the round trips are the same, until a batch is larger than may be read or written in the
+time of one operation.
 
 Beside the values stand the generations of each tenant (`services.generations`), and claims: who fetches.
 """
@@ -17,16 +18,15 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
-from math import ceil
 from secrets import token_hex
 from typing import Any, Final, NamedTuple
 
 import structlog
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from services.cache import Absent, CacheUnavailable, Looked, times_of
-from services.cache_forms import ReadSizes, Stored, claim_name, decode, encode, takes
+from services.cache import Absent, CacheUnavailable, Kept, Looked, times_of
+from services.cache_forms import claim_name, encode, encode_value, takes
+from services.cache_values import Batch, RedisValues, set_value
 from services.generations import UNCHANGING, Generation, Generations, State, TenantKind, in_order, new_generation
 from services.lookups import K, Lookup, V, Volatile, generation_key, key_prefix
 from services.near_memory import NearMemory
@@ -42,15 +42,11 @@ DISTRUST_SECONDS: Final = 15.0
 """After Redis was away the other replicas take up to so long to say what they changed meanwhile."""
 LARGE_READ_KEYS: Final = 64
 """Reads of so many keys, such as lists of many tenants, take turns."""
-READ_SIZE: Final = 128
-"""A read of so many keys has the time of one operation, and of twice as many twice that time."""
-DECODED_AT_ONCE_BYTES: Final = 512 * 1024
 BEGUN_AT_ONCE: Final = 128
 STORED_AT_ONCE_BYTES: Final = 256 * 1024
 """So many generations begin, and so much is stored, with one operation: what is more keeps this process busy for so
 long that others wait."""
 _DELETED_AT_ONCE: Final = 500
-_ANSWERS: Final = {bytes, type(None)}
 _NAMESPACE = re.compile(r"[a-z0-9:-]+")
 _log = structlog.get_logger(__name__)
 
@@ -76,8 +72,8 @@ class RedisCache:
         self._guard = guard
         self._client = guard.client
         self._prefix = key_prefix(namespace)
-        self._sizes = ReadSizes()
         self._near = NearMemory(near_bytes)
+        self._values = RedisValues(guard, self._prefix)
         self._local = Generations(clock)
         """Names what this process reads past the cache, so that its readers can share even that."""
         self._unmarked: dict[TenantKind, _Unmarked] = {}
@@ -95,72 +91,60 @@ class RedisCache:
         answers: list[Looked[V]] = []
         while len(answers) < len(keys):
             async with self._large_reads:  # side by side each would take the time of all
-                some = keys[len(answers) : len(answers) + self._sizes.at_once(lookup)]
+                some = keys[len(answers) : len(answers) + self._values.sizes.at_once(lookup)]
                 answers += await self._look_up(lookup, some)
         return answers
 
     async def _look_up(self, lookup: Lookup[K, V], keys: Sequence[K], *, by_memory: bool = True) -> Sequence[Looked[V]]:
         kinds = self._tenant_kinds(lookup, keys)
-        names = [self._prefix + lookup.key(key) for key in keys]
+        names = [self._prefix + name for name in lookup.keys(keys)]
         near = self._near.find_many(names, self.clock()) if by_memory and self._near else {}
         far = [name for name in names if name not in near]
         asked = [self._generation_name(kind) for kind in kinds] + far
-        found: Sequence[bytes | None] | None = await self._ask(lookup, asked, len(far)) if asked else []
+        found: Sequence[bytes | None] | None = await self._values.ask(lookup, asked, len(far)) if asked else []
         if found is None:
             return [self._looked_past(lookup, key) for key in keys]
         states = await self._states(dict(zip(kinds, found, strict=False)))
         raws = dict(zip(far, found[len(kinds) :], strict=True))
-        unmarked, now = self._unmarked, self.clock()
+        now = self.clock()
         trusted_from = self._trusted_from if now < self._trusted_from + DISTRUST_SECONDS else float("-inf")
-        unreadable: list[str] = []
+        places = {kind[0]: self._place(kind, state, now) for kind, state in states.items()}
+        read = await self._values.read(lookup, dict(zip(names, keys, strict=True)), raws)
         outdated: dict[int, K] = {}
         answers: list[Looked[V]] = []
-        undecoded = DECODED_AT_ONCE_BYTES
         for key, name in zip(keys, names, strict=True):
-            known, raw = near.get(name), raws.get(name)
-            if raw is not None:
-                undecoded -= len(raw)
-                if undecoded < 0:
-                    undecoded = DECODED_AT_ONCE_BYTES
-                    await asyncio.sleep(0)  # others have their turn
-                stored = await decode(lookup.value_type, raw)
-                if stored is None:
-                    unreadable.append(name)
-                else:
-                    known = self._near.keep(name, stored.kept(), stored.generation, now, raw)
-            kept = None if known is None else known.kept
+            value = read.get(name)
+            if value is None:
+                known = near.get(name)
+            else:
+                head, it, json_bytes = value
+                kept = Kept(it, head.at, head.fresh, head.renew, head.absent)
+                known = self._near.keep(name, kept, head.generation, now, json_bytes)
             if lookup.volatile is None:
-                answers.append(Looked(kept, UNCHANGING, True))
+                answers.append(Looked(None if known is None else known.kept, UNCHANGING, True))
                 continue
-            kind = lookup.tenant_of(key), lookup.volatile
-            state = states[kind]
-            if state is None or kind in unmarked:
+            place = places[lookup.tenant_of(key)]
+            if place is None:
                 answers.append(self._looked_past(lookup, key))
-                continue
-            holds = known is not None and known.generation == state.generation and known.kept.fetched_at >= trusted_from
-            if known is not None and not holds and name in near:
-                outdated[len(answers)] = key
-            answers.append(Looked(kept if holds else None, state.generation, not state.is_changing(now)))
-        if unreadable:
-            _log.warning("cache_value_unreadable", kind=lookup.kind, count=len(unreadable))
-            await self._guard.attempt("delete", lambda: self._delete(unreadable))
+            elif known is None:
+                answers.append(place)
+            elif known.generation == place.generation and known.kept.fetched_at >= trusted_from:
+                answers.append(Looked(known.kept, place.generation, place.storable))
+            else:
+                if value is None:
+                    outdated[len(answers)] = key
+                answers.append(place)
         if outdated:  # another process may have stored what is of now
             newer = await self._look_up(lookup, list(outdated.values()), by_memory=False)
-            for place, one in zip(outdated, newer, strict=True):
-                answers[place] = one
+            for index, one in zip(outdated, newer, strict=True):
+                answers[index] = one
         return answers
 
-    async def _ask(self, lookup: Lookup[K, V], names: Sequence[str], values: int) -> Sequence[bytes | None] | None:
-        """Gives what stands under the names, the values last, and takes note of how that went."""
-        rested = self._guard.resting
-        found: Sequence[bytes | None] | None = await self._guard.attempt(
-            "get", lambda: self._read(names), size=max(1, ceil(values / READ_SIZE))
-        )
-        if not rested and values:
-            self._sizes.went(lookup, values, well=found is not None)
-        sizes = [len(raw) for raw in found[len(names) - values :] if raw is not None] if found else []
-        self._sizes.saw(lookup, len(sizes), sum(sizes))
-        return found
+    def _place(self, kind: TenantKind, state: State | None, now: float) -> Looked[Any] | None:
+        """What is said of a tenant's keys under which nothing stands; None where nothing is known of its changes."""
+        if state is None or kind in self._unmarked:
+            return None
+        return Looked(None, state.generation, not state.is_changing(now))
 
     def _looked_past(self, lookup: Lookup[K, V], key: K) -> Looked[V]:
         if lookup.volatile is None:
@@ -175,7 +159,7 @@ class RedisCache:
             states |= await self._begin_generations(unknown[start : start + BEGUN_AT_ONCE])
         garbled = [self._generation_name(kind) for kind, raw in found.items() if raw and states[kind] is None]
         if garbled:
-            await self._guard.attempt("delete", lambda: self._delete(garbled))
+            await self._guard.attempt("delete", lambda: self._values.delete(garbled))
         return states
 
     async def _begin_generations(self, kinds: Sequence[TenantKind]) -> dict[TenantKind, State | None]:
@@ -185,7 +169,7 @@ class RedisCache:
         async def begin() -> dict[TenantKind, State | None]:
             pipeline = self._client.pipeline(transaction=False)
             for kind, state in begun.items():
-                _set(pipeline, names[kind], state.text(), GENERATION_SECONDS, if_new=True)
+                set_value(pipeline, names[kind], state.text(), GENERATION_SECONDS, if_new=True)
             states: dict[TenantKind, State | None] = {}
             of_another_type: list[str] = []
             for kind, older in zip(kinds, await pipeline.execute(raise_on_error=False), strict=True):
@@ -197,7 +181,7 @@ class RedisCache:
                 else:  # another reader may be quicker
                     states[kind] = begun[kind] if older is None else State.read(older)
             if of_another_type:
-                await self._delete(of_another_type)
+                await self._values.delete(of_another_type)
             return states
 
         nothing = dict.fromkeys(kinds)
@@ -209,43 +193,28 @@ class RedisCache:
     async def store_many(
         self, lookup: Lookup[K, V], values: Mapping[K, V | Absent], generations: Mapping[K, Generation]
     ) -> None:
-        now = self.clock()
-        forms: list[tuple[str, bytes, float]] = []
-        not_kept: list[str] = []
-        size = 0
-
-        async def write(some: Sequence[tuple[str, bytes, float]], others: Sequence[str]) -> None:
-            pipeline = self._client.pipeline(transaction=False)
-            for name, raw, seconds in some:
-                _set(pipeline, name, raw, seconds)
-            for name in others:
-                pipeline.execute_command("UNLINK", name)
-            await pipeline.execute()
-
+        now, batch = self.clock(), Batch()
         for key, value in values.items():
             generation = generations[key]
             times = times_of(lookup, value, generation, now)
-            stored: Stored[Any] = Stored(2, generation, now, now + times.fresh, now + times.renew)
-            if isinstance(value, Absent):
-                stored.absent = value
-            else:
-                stored.data = value
-            raw = await encode(stored) if times.kept else None
             name = self._prefix + lookup.key(key)
             self._near.drop(name)
+            absent = value if isinstance(value, Absent) else None
+            data, digest = b"", ""
+            if absent is None:
+                data = encode_value(value)
+                value, digest = self._values.in_common(batch, lookup, key, value, data, now)
+            kept = Kept(None if absent else value, now, now + times.fresh, now + times.renew, absent)
+            raw = await encode(generation, kept, data, digest) if times.kept else None
             if raw is None:  # too large, or not to be kept; what was kept before is out of date
-                not_kept += [name, claim_name(name, generation)]
+                batch.gone += [name, claim_name(name, generation)]
                 continue
-            self._near.keep(name, stored.kept(), generation, now, raw)
-            forms.append((name, raw, times.kept))
-            size += len(raw)
-            if size >= STORED_AT_ONCE_BYTES:
-                await self._guard.attempt("store", partial(write, forms, not_kept))
-                self._sizes.saw(lookup, len(forms), size)
-                forms, not_kept, size = [], [], 0
-        if forms or not_kept:
-            await self._guard.attempt("store", partial(write, forms, not_kept))
-            self._sizes.saw(lookup, len(forms), size)
+            self._near.keep(name, kept, generation, now, len(data))
+            batch.add(name, raw, times.kept)
+            if batch.size_bytes >= STORED_AT_ONCE_BYTES:
+                await self._values.write(lookup, batch, now)
+                batch = Batch()
+        await self._values.write(lookup, batch, now)
 
     @asynccontextmanager
     async def changing(self, tenant_id: str, kinds: Collection[Volatile]) -> AsyncIterator[None]:
@@ -306,11 +275,11 @@ class RedisCache:
         try:
             await self._client.transaction(decide, *keys)
         except OutOfMemoryError:  # a generation that is gone is as good: none can be begun before there is room
-            await self._delete(keys)
+            await self._values.delete(keys)
         except ResponseError as error:
             if not _is_of_another_type(error):
                 raise
-            await self._delete(keys)
+            await self._values.delete(keys)
             await self._client.transaction(decide, *keys)
 
     async def claim(
@@ -322,7 +291,7 @@ class RedisCache:
             pipeline = self._client.pipeline(transaction=False)
             for key, generation in generations.items():
                 name = claim_name(self._prefix + lookup.key(key), generation)
-                _set(pipeline, name, wanted, CLAIM_SECONDS, if_new=True)
+                set_value(pipeline, name, wanted, CLAIM_SECONDS, if_new=True)
             older = await pipeline.execute()
             return {key for key, one in zip(generations, older, strict=True) if takes(one, wanted)}
 
@@ -333,7 +302,7 @@ class RedisCache:
     async def release(self, lookup: Lookup[K, V], generations: Mapping[K, Generation]) -> None:
         names = [claim_name(self._prefix + lookup.key(key), one) for key, one in generations.items()]
         if names:
-            await self._guard.attempt("release", lambda: self._delete(names))
+            await self._guard.attempt("release", lambda: self._values.delete(names))
 
     async def clear(self) -> None:
         async def delete_all() -> None:
@@ -342,11 +311,12 @@ class RedisCache:
             async for name in self._client.scan_iter(match=f"{self._prefix}{{*", count=_DELETED_AT_ONCE):
                 names.append(name)
                 if len(names) == _DELETED_AT_ONCE:
-                    await self._delete(names)
+                    await self._values.delete(names)
                     names.clear()
-            await self._delete(names)
+            await self._values.delete(names)
 
         self._near.clear()
+        self._values.clear()
         self._local.renew_all()
         await self._guard.attempt("clear", delete_all, insist=True, whole_seconds=CLEAR_SECONDS)
 
@@ -366,29 +336,6 @@ class RedisCache:
 
     def _generation_name(self, name: TenantKind) -> str:
         return self._prefix + generation_key(*name)
-
-    async def _read(self, names: Sequence[str]) -> Sequence[bytes | None]:
-        # On a cluster an MGET a slot, a round trip a node.
-        read = self._client.mget_nonatomic if self._guard.on_cluster else self._client.mget
-        answer = await read(names)
-        if not isinstance(answer, list) or len(answer) != len(names) or not {*map(type, answer)} <= _ANSWERS:
-            raise ValueError("no answer to MGET")
-        return answer
-
-    async def _delete(self, names: Iterable[str | bytes]) -> None:
-        # One key a command, since they may lie in several slots; and not by the pipeline's `unlink`, which on
-        # a cluster is a coroutine that asks at once.
-        pipeline = self._client.pipeline(transaction=False)
-        for name in names:
-            pipeline.execute_command("UNLINK", name)
-        await pipeline.execute()
-
-
-def _set(pipeline: Any, name: str, value: bytes | str | int, seconds: float, *, if_new: bool = False) -> None:
-    """Adds a SET, with `if_new` one that gives what stood there. The pipeline's own `set` costs seven times as much,
-    which is a lot for the tenants of a whole portfolio."""
-    options = ("NX", "GET") if if_new else ()
-    pipeline.execute_command("SET", name, value, "PX", max(1, round(seconds * 1000)), *options, get=if_new)
 
 
 def _is_of_another_type(error: Exception) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import structs
 
 from services.authorization import Caller, Permission
 from services.changes import Change, privileged_problems
@@ -94,7 +96,7 @@ class DeletionService:
             deleted = await find_deleted_user(self.partner_center, user.ref)
         except UpstreamError:
             deleted = None
-        return deleted or replace(user, status=UserStatus.DELETED, deleted_at=self.now())
+        return deleted or structs.replace(user, status=UserStatus.DELETED, deleted_at=self.now())
 
     async def _risks(self, caller: Caller, user: User) -> list[Problem]:
         """Why nobody should delete this user, or not this caller."""

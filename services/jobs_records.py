@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 import msgspec
+from msgspec import structs
 
 from services.jobs import Claimed, Job, JobOrder, JobResult, JobState, JobUser, owner_of
 from services.models import ServicePlan, SubscribedSku, UserRef
@@ -36,7 +37,7 @@ def write_result(result: JobResult) -> tuple[bytes, Plans]:
 
     def bare(sku: SubscribedSku) -> SubscribedSku:
         plans[name_of(sku)] = sku.service_plans
-        return replace(sku, service_plans=())
+        return structs.replace(sku, service_plans=())
 
     return msgspec.json.encode(_with_skus(result, bare)), plans
 
@@ -48,7 +49,7 @@ def read_result(form: bytes) -> JobResult:
 
 def with_plans(result: JobResult, plans: Mapping[str, tuple[ServicePlan, ...]]) -> JobResult:
     """Gives the result with the service plans of its products."""
-    return _with_skus(result, lambda sku: replace(sku, service_plans=plans.get(name_of(sku), ())))
+    return _with_skus(result, lambda sku: structs.replace(sku, service_plans=plans.get(name_of(sku), ())))
 
 
 def products_of(result: JobResult) -> set[str]:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
+from msgspec import structs
+
 from services.authorization import Permission
 from services.changes import Change, privileged_problems, problem_of, together_with
 from services.directory import known_user, name_at_hand, read_skus, require_active_user
@@ -57,7 +59,7 @@ class LicenseService:
             change.plans(plan.before(), plan.wanted())
             user, new_location = plan.user, plan.new_location
             if change.dry_run:
-                after = replace(user, usage_location=new_location) if user and new_location else user
+                after = structs.replace(user, usage_location=new_location) if user and new_location else user
                 return replace(_shown(after, ref), effects=plan.effects(plan.change, forecast=True))
             if user and new_location:
                 change.makes_stale(USER, ref)
@@ -200,7 +202,7 @@ class LicenseService:
         if sku is None:
             return replace(problem, field=field)
         if error.reason is RefusedReason.NO_LICENSE_LEFT:
-            return none_available(replace(sku, available_units=min(sku.available_units, 0)), field)
+            return none_available(structs.replace(sku, available_units=min(sku.available_units, 0)), field)
         return replace(problem, field=field, message=f"{sku.product_name}: {problem.message}")
 
     async def _counted_again(self, change: Change, plan: LicensePlan) -> dict[str, SubscribedSku]:

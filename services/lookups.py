@@ -1,6 +1,6 @@
 """Which facts of Partner Center are kept, under which key, for how long.
 
-A key is `gw:2:sandbox:<partner>:{<tenant>}:<kind>:<id>`: format, the cache's namespace, the look-up's part.
+A key is `gw:3:sandbox:<partner>:{<tenant>}:<kind>:<id>`: format, the cache's namespace, the look-up's part.
 The tenant stands in braces, so that one tenant's keys share a slot of a Redis cluster; for what belongs to
 the partner as a whole the braces are empty, which Redis reads as no tag. Ids are lower-case GUIDs, all else
 goes through SHA-256: no sign-in name, domain, search text or caller is ever readable in a key.
@@ -9,7 +9,7 @@ goes through SHA-256: no sign-in name, domain, search text or caller is ever rea
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
@@ -33,7 +33,7 @@ V = TypeVar("V")
 _K_contra = TypeVar("_K_contra", contravariant=True)
 _V_co = TypeVar("_V_co", covariant=True)
 
-KEY_FORMAT = "gw:2"
+KEY_FORMAT = "gw:3"
 """First part of every key. Raise the number when a kept form changes meaning without failing to decode."""
 
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -69,12 +69,32 @@ class Lookup(Generic[_K_contra, _V_co]):
     """A found value never changes: no request asks past it, whatever age it allows."""
     volatile: Volatile | None = None
     """Which changes make it out of date."""
+    alike: bool = False
+    """Many keys of a tenant have the same value, as people hold the same few sets of licenses."""
     usual_bytes: int = 8 * 1024
     """What a kept answer is taken for before any of its kind was seen: so many fewer are read from Redis at once."""
 
     def key(self, key: _K_contra) -> str:
         """Gives what follows the namespace in the key."""
-        return f"{{{_plain(self.tenant_of(key))}}}:{self.kind}:{_plain(self.id_of(key))}"
+        return self.keys([key])[0]
+
+    def keys(self, keys: Iterable[_K_contra]) -> list[str]:
+        """Gives the same for each of many, which mostly belong to a few tenants."""
+        beginnings: dict[str, str] = {}
+        tenant_of, id_of = self.tenant_of, self.id_of
+        found = []
+        for key in keys:
+            tenant = tenant_of(key)
+            beginning = beginnings.get(tenant)
+            if beginning is None:
+                beginning = beginnings[tenant] = f"{{{_plain(tenant)}}}:{self.kind}:"
+            found.append(beginning + _plain(id_of(key)))
+        return found
+
+
+def body_key(tenant_id: str, digest: str) -> str:
+    """Gives what follows the namespace in the key of a value that a tenant's keys have in common."""
+    return f"{{{_plain(tenant_id)}}}:body:{digest}"
 
 
 class OfferKey(Protocol):
@@ -159,7 +179,7 @@ DELETED_USERS: Lookup[str, list[User]] = Lookup(
 )
 USER: Lookup[UserRef, User] = Lookup("user", User, 30, _tenant, _user, MINUTE, HOUR, volatile=USERS)
 LICENSES: Lookup[UserRef, list[License]] = Lookup(
-    "licenses", list[License], 60, _tenant, _user, 2 * MINUTE, HOUR, volatile=LICENSED
+    "licenses", list[License], 60, _tenant, _user, 2 * MINUTE, HOUR, volatile=LICENSED, alike=True, usual_bytes=512
 )
 SUBSCRIBED_SKUS: Lookup[str, list[SubscribedSku]] = Lookup(
     "subscribed-skus", list[SubscribedSku], 30, _itself, _nothing, MINUTE, HOUR, volatile=LICENSED

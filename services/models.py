@@ -2,6 +2,9 @@
 
 Made by `services.partner_center.wire`, kept in the cache, read by the schema. No wire names, no I/O. Ids of
 Microsoft are lower-case GUIDs; instants are aware UTC datetimes; units are licenses (seats).
+
+What Microsoft says of something is a record of msgspec's: it is made, and read from the cache, several times as fast
+as a dataclass, and is none of the garbage collector's business, since nothing that it holds could hold it.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ from datetime import datetime, timedelta
 from enum import Enum
 from hashlib import sha256
 from typing import NamedTuple
+
+import msgspec
 
 from services.global_ids import encode_id
 
@@ -101,8 +106,7 @@ class TenantRef:
         return encode_id("Tenant", self.microsoft_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Tenant:
+class Tenant(msgspec.Struct, frozen=True, gc=False):
     """Customer of the partner, as the customers list gives it. `domain` is the initial domain."""
 
     microsoft_id: str
@@ -115,8 +119,7 @@ class Tenant:
         return encode_id("Tenant", self.microsoft_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Customer:
+class Customer(msgspec.Struct, frozen=True, gc=False):
     """What only the by-id answer says of a tenant.
 
     `delegated_access` is true where the old delegated admin privileges (DAP) exist; it says nothing about
@@ -128,8 +131,7 @@ class Customer:
     delegated_access: bool
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(msgspec.Struct, frozen=True, gc=False):
     """Person in a tenant's directory, active or deleted."""
 
     tenant_id: str
@@ -171,8 +173,7 @@ class User:
         return self.deleted_at + RESTORE_WINDOW if self.deleted_at else None
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryRole:
+class DirectoryRole(msgspec.Struct, frozen=True, gc=False):
     """Directory role as it can be given in a tenant; `microsoft_id` is Entra's role template id."""
 
     tenant_id: str
@@ -185,8 +186,7 @@ class DirectoryRole:
         return encode_id("DirectoryRole", self.tenant_id, self.microsoft_id)
 
 
-@dataclass(frozen=True, slots=True)
-class ServicePlan:
+class ServicePlan(msgspec.Struct, frozen=True, gc=False):
     """Deployable service inside a product. `for_users` is false for plans that a tenant gets as a whole."""
 
     id: str
@@ -195,8 +195,7 @@ class ServicePlan:
     for_users: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class SubscribedSku:
+class SubscribedSku(msgspec.Struct, frozen=True, gc=False):
     """A tenant's units of one product, exactly as Partner Center counts them.
 
     `available_units` is Microsoft's figure (total minus consumed, may be negative), never recomputed.
@@ -224,8 +223,7 @@ class SubscribedSku:
         return encode_id("SubscribedSku", self.tenant_id, self.sku_id)
 
 
-@dataclass(frozen=True, slots=True)
-class License:
+class License(msgspec.Struct, frozen=True, gc=False):
     """One unit of a product held by a user, as the user's license list gives it.
 
     `disabled_plans` are only those that the wire lists with a status of their own; plans that it leaves out
@@ -241,8 +239,7 @@ class License:
     disabled_plans: tuple[ServicePlan, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class MicrosoftSubscription:
+class MicrosoftSubscription(msgspec.Struct, frozen=True, gc=False):
     """Commercial subscription. `gives_licenses` is true for the kinds that put units into a product SKU.
 
     `offer_id` is a GUID for legacy commerce and `productId:skuId:availabilityId` for new commerce.

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+import msgspec
 
 from services.cache import Kept
 from services.cache_memory import ENTRY_BYTES, MEMORY_PER_JSON_BYTE
@@ -18,7 +20,7 @@ UNASKED_SECONDS: Final = 60.0
 """How long counts what has no generation of its own, at most."""
 
 
-class Near(NamedTuple):
+class Near(msgspec.Struct, frozen=True, gc=False):
     """One remembered value: what was kept, in which generation, and until when it may be given."""
 
     kept: Kept[Any]
@@ -51,13 +53,13 @@ class NearMemory:
                 self.drop(name)
         return found
 
-    def keep(self, name: str, kept: Kept[Any], generation: Generation, now: float, raw: bytes) -> Near:
-        """Remembers a value that was read or stored just now in this form, if there is room, and gives it."""
+    def keep(self, name: str, kept: Kept[Any], generation: Generation, now: float, json_bytes: int) -> Near:
+        """Remembers a value that was read or stored just now, if there is room, and gives it."""
         good_until = kept.fresh_until
         if generation == UNCHANGING:
             good_until = min(good_until, now + UNASKED_SECONDS)
-        near, size_bytes = Near(kept, generation, good_until), _size_of(raw)
-        if now < good_until and size_bytes <= self._max_bytes:
+        near = Near(kept, generation, good_until)
+        if now < good_until and (size_bytes := ENTRY_BYTES + MEMORY_PER_JSON_BYTE * json_bytes) <= self._max_bytes:
             self.drop(name)
             self._values[name] = near, size_bytes
             self.size_bytes += size_bytes
@@ -72,9 +74,3 @@ class NearMemory:
     def clear(self) -> None:
         self._values.clear()
         self.size_bytes = 0
-
-
-def _size_of(raw: bytes) -> int:
-    """What a value takes in memory, about. Packed ones shrink to a tenth."""
-    plain_bytes = len(raw) if raw.startswith(b"{") else 10 * len(raw)
-    return ENTRY_BYTES + MEMORY_PER_JSON_BYTE * plain_bytes

@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import uuid4
 
+from msgspec import structs
+
 from services.authorization import Permission
 from services.changes import Change, problem_of, require, together_with
 from services.errors import Conflict, Refused, RefusedReason, UpstreamError
@@ -356,7 +358,9 @@ def _license_problem(
     field = (*_LICENSES, str([toggle.sku_id for toggle in toggles].index(about)), "skuId")
     sku = find_sku(skus, about)
     if problem.code is ProblemCode.NONE_AVAILABLE and sku is not None:
-        return _of_step(none_available(replace(sku, available_units=min(sku.available_units, 0)), field), message)
+        return _of_step(
+            none_available(structs.replace(sku, available_units=min(sku.available_units, 0)), field), message
+        )
     return _of_step(replace(problem, field=field), message)
 
 

@@ -6,9 +6,11 @@ request can be given the first answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+
+from msgspec import structs
 
 from services.errors import GatewayError
 from services.mailer import Delivery
@@ -93,7 +95,7 @@ def effect_on(sku: SubscribedSku, change: int, *, forecast: bool) -> LicenseEffe
     """The effect of giving out (positive) or taking back (negative) units of a product, from its figures before."""
     consumed, available = sku.consumed_units + change, sku.available_units - change
     return LicenseEffect(
-        sku=replace(sku, consumed_units=consumed, available_units=available),
+        sku=structs.replace(sku, consumed_units=consumed, available_units=available),
         change=change,
         consumed_units_before=sku.consumed_units,
         consumed_units_after=consumed,
@@ -105,7 +107,9 @@ def effect_on(sku: SubscribedSku, change: int, *, forecast: bool) -> LicenseEffe
 
 def effect_seen(sku: SubscribedSku, change: int) -> LicenseEffect:
     """The effect of a change that was made already, from the product's figures after it."""
-    before = replace(sku, consumed_units=sku.consumed_units - change, available_units=sku.available_units + change)
+    before = structs.replace(
+        sku, consumed_units=sku.consumed_units - change, available_units=sku.available_units + change
+    )
     return effect_on(before, change, forecast=False)
 
 

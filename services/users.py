@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import structs
+
 from services.authorization import Caller, Permission
 from services.changes import Change, privileged_problems, problem_of, together_with
 from services.countries import country_name
@@ -235,7 +237,7 @@ class UserService:
 
 def _edited(user: User, information: Mapping[str, str]) -> User:
     after: dict[str, Any] = {name: value or None for name, value in information.items()}
-    return replace(user, **after)
+    return structs.replace(user, **after)
 
 
 def role_problems(change: Change, role_ids: Sequence[str], offered: Mapping[str, DirectoryRole]) -> list[Problem]:

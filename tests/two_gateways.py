@@ -72,15 +72,16 @@ def make_older(redis: Redis, *, fresh: bool, renewable: bool) -> int:
     As after so much time the claims of those who fetched them are gone.
     """
     changed = 0
-    for claim in redis.keys("gw:2:*:claim:*"):
+    for claim in redis.keys("gw:3:*:claim:*"):
         redis.delete(claim)
-    for name in redis.keys("gw:2:*"):
+    for name in redis.keys("gw:3:*"):
         raw = redis.get(name) if redis.type(name) == b"string" else None
-        if isinstance(raw, bytes) and raw.startswith(b'{"v":2,"generation"'):
-            form = json.loads(raw)
+        if isinstance(raw, bytes) and raw.startswith(b'{"v":3,"generation"'):
+            head, line_end, data = raw.partition(b"\n")
+            form = json.loads(head)
             now = time.time()
             form["fresh"] = form["fresh"] if fresh else now - 1
             form["renew"] = now + 3600 if renewable else now - 1
-            redis.set(name, json.dumps(form, separators=(",", ":")), keepttl=True)
+            redis.set(name, json.dumps(form, separators=(",", ":")).encode() + line_end + data, keepttl=True)
             changed += 1
     return changed

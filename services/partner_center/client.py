@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 from urllib.parse import quote
 
+import msgspec
 import structlog
 
 from services.errors import NotFound, TenantNotFound, UpstreamError
@@ -123,9 +125,10 @@ class PartnerCenterClient:
     async def list_licenses(self, user: UserRef) -> list[License]:
         """Gives the licenses that a user holds, of both license groups."""
         path = _user_path(user, "licenses")
-        page = wire.Page[wire_skus.LicenseShape]
-        shapes, _ = await self._list("list licenses", path, page, user.tenant_id, LICENSE_GROUPS)
-        return [wire_skus.read_license(shape, user.tenant_id) for shape in shapes]
+        operation, page = "list licenses", wire.Page[msgspec.Raw]
+        items, _ = await self._list(operation, path, page, user.tenant_id, LICENSE_GROUPS)
+        with _reading(operation):
+            return wire_skus.read_licenses(tuple(map(bytes, items)), user.tenant_id)
 
     async def list_subscriptions(self, tenant_id: str) -> list[MicrosoftSubscription]:
         """Gives the subscriptions in every status, also those that give no licenses."""
@@ -301,12 +304,16 @@ def _link_headers(link: wire.Link) -> dict[str, str]:
 
 
 def _read(operation: str, answer: Answer, shape: type[T]) -> T:
-    with map_exceptions(f"Microsoft's answer to {operation!r} could not be read."):
+    with _reading(operation):
         return wire.decode(answer.body, shape)
 
 
+def _reading(operation: str) -> AbstractContextManager[None]:
+    return map_exceptions(f"Microsoft's answer to {operation!r} could not be read.")
+
+
 def _active(user: User) -> User:
-    return user if user.status is UserStatus.ACTIVE else replace(user, status=UserStatus.ACTIVE)
+    return user if user.status is UserStatus.ACTIVE else msgspec.structs.replace(user, status=UserStatus.ACTIVE)
 
 
 def _path(tenant_id: str, *parts: str) -> str:

@@ -123,7 +123,8 @@ _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 def _decode_slowly(content: bytes, shape: type[T]) -> T:
     """Matches names without regard to case: Partner Center echoes some requests in PascalCase with nulls."""
     names = {name.lower(): name for kind in Shape.__subclasses__() for name in kind.__struct_encode_fields__}
-    return msgspec.convert(_in_our_names(msgspec.json.decode(content), names), shape, strict=False)
+    renamed = msgspec.json.encode(_in_our_names(msgspec.json.decode(content), names))
+    return msgspec.json.decode(renamed, type=shape, strict=False)
 
 
 def _in_our_names(value: object, names: Mapping[str, str]) -> object:

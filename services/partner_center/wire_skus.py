@@ -15,7 +15,7 @@ from services.models import (
     SubscribedSku,
     SubscriptionStatus,
 )
-from services.partner_center.wire import GUID, Link, Number, Shape, read_guid, read_instant, read_number
+from services.partner_center.wire import GUID, Link, Number, Shape, decode, read_guid, read_instant, read_number
 from services.product_types import product_type
 
 NEVER_YEAR = 9999
@@ -168,7 +168,17 @@ def read_subscribed_sku(shape: SubscribedSkuShape, tenant_id: str, as_of: dateti
     )
 
 
-def read_license(shape: LicenseShape, tenant_id: str) -> License:
+@lru_cache(maxsize=2_048)
+def read_licenses(items: tuple[bytes, ...], tenant_id: str) -> list[License]:
+    """Reads the licenses of a user, each as it came; raises msgspec's errors where one cannot be read.
+
+    The people of a tenant hold the same few sets of licenses, with all their plans: one list each is enough, and it is
+    never changed in place.
+    """
+    return [_read_license(decode(item, LicenseShape), tenant_id) for item in items]
+
+
+def _read_license(shape: LicenseShape, tenant_id: str) -> License:
     product = shape.product_sku
     sku_id = product.id.lower()
     assigned: list[ServicePlan] = []

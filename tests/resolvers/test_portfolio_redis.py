@@ -38,7 +38,7 @@ def commands(redis: Redis) -> dict[str, int]:
 async def kept(redis: Redis, values: int) -> None:
     """Returns when so many tenants' products are in Redis."""
     async with asyncio.timeout(30):
-        while len(redis.keys("gw:2:*:subscribed-skus:")) < values:  # noqa: ASYNC110  # no event tells
+        while len(redis.keys("gw:3:*:subscribed-skus:")) < values:  # noqa: ASYNC110  # no event tells
             await asyncio.sleep(0.1)
 
 

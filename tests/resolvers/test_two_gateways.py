@@ -88,7 +88,7 @@ async def test_if_the_replica_that_fetches_was_killed_the_other_soon_fetches_its
         with Redis.from_url(redis_url) as redis:
             [value] = [
                 name
-                for name in redis.keys("gw:2:*")
+                for name in redis.keys("gw:3:*")
                 if ACTIVE_USERS.key(CONTOSO) in name.decode() and b":claim:" not in name
             ]
             redis.delete(value)

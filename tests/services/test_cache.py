@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
 import pytest
+from msgspec import structs
 from redis import Redis
 
 from services import lookups
@@ -75,7 +76,7 @@ VALUES: dict[str, tuple[object, object]] = {
     "TENANTS_BY_DOMAIN": ("contoso.com", []),
     "CUSTOMER": (TENANT_ID, Customer(TENANT, "DE", delegated_access=False)),
     "DOMAINS": (TENANT_ID, ["contoso.onmicrosoft.com", "contoso.com"]),
-    "ACTIVE_USERS": (TENANT_ID, [replace(ADELE, status=UserStatus.ACTIVE, deleted_at=None)]),
+    "ACTIVE_USERS": (TENANT_ID, [structs.replace(ADELE, status=UserStatus.ACTIVE, deleted_at=None)]),
     "DELETED_USERS": (TENANT_ID, [ADELE]),
     "USER": (UserRef(TENANT_ID, OTHER_ID), ADELE),
     "LICENSES": (

@@ -1,9 +1,9 @@
 """The lines of the Manage Licenses dialog, and how a license is tied to its product."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec import structs
 
 from services.authorization import Permission
 from services.license_options import LicenseBlockerCode, held_license, license_options
@@ -78,13 +78,13 @@ def blockers(sku=E3, *, user=ADA, held=False, lacking=None):
     ],
 )
 def test_what_the_product_puts_in_the_way_counts_for_switching_on_alone(changes, expected):
-    assert blockers(replace(E3, **changes)) == expected
-    assert blockers(replace(E3, **changes), held=True) == []
+    assert blockers(structs.replace(E3, **changes)) == expected
+    assert blockers(structs.replace(E3, **changes), held=True) == []
 
 
 @pytest.mark.parametrize("location", [None, ""])
 def test_without_a_usage_location_nothing_is_switched_on(location):
-    user = replace(ADA, usage_location=location)
+    user = structs.replace(ADA, usage_location=location)
 
     assert blockers(user=user) == ["USAGE_LOCATION_MISSING"]
     assert blockers(user=user, held=True) == []
@@ -101,8 +101,8 @@ def test_a_missing_permission_blocks_either_way_and_is_named(held, permission):
 
 
 def test_all_that_stands_in_the_way_is_named():
-    user = replace(ADA, status=UserStatus.DELETED, deleted_at=NOW, usage_location=None)
-    sku = replace(E3, available_units=0)
+    user = structs.replace(ADA, status=UserStatus.DELETED, deleted_at=NOW, usage_location=None)
+    sku = structs.replace(E3, available_units=0)
 
     assert blockers(sku, user=user, lacking=Permission.WRITE_LICENSES) == [
         "USER_DELETED",
@@ -113,7 +113,7 @@ def test_all_that_stands_in_the_way_is_named():
 
 
 def test_what_the_tenant_holds_as_a_whole_is_offered_to_nobody_and_shown_to_its_holder():
-    capacity = replace(E3, product_type=ProductType.OTHER)
+    capacity = structs.replace(E3, product_type=ProductType.OTHER)
 
     assert license_options(ADA, [], [capacity], lacking=None) == []
     assert blockers(capacity, held=True) == ["NOT_USER_ASSIGNABLE"]
@@ -140,6 +140,6 @@ def test_plans_left_out_of_a_license_are_off_and_those_of_the_tenant_are_not_tol
 
 
 def test_plans_listed_as_off_are_told_once():
-    tied = held_license(ADA, replace(HELD, disabled_plans=(SWAY,)), [E3])
+    tied = held_license(ADA, structs.replace(HELD, disabled_plans=(SWAY,)), [E3])
 
     assert (tied.service_plans, tied.disabled_service_plans) == ([MAIL], [SWAY])

@@ -87,7 +87,7 @@ def test_an_id_with_a_line_break_after_a_guid_is_no_guid():
 
 
 def test_every_key_begins_with_the_format_and_the_namespace():
-    assert key_prefix("live:partner") == "gw:2:live:partner:"
+    assert key_prefix("live:partner") == "gw:3:live:partner:"
 
 
 def test_a_tenants_generation_lies_in_the_slot_of_its_look_ups_and_never_shows_what_is_no_guid():

@@ -153,7 +153,7 @@ async def test_a_hit_asks_redis_for_the_generation_alone(redis, redis_url, clock
             assert await values(cache, TEXTS, "never kept") == [None]
             commands = [watched.next_command()["command"] for _ in range(2)]
 
-    prefix = f"gw:2:{NAMESPACE}:"
+    prefix = f"gw:3:{NAMESPACE}:"
     assert commands[0] == f"MGET {prefix}{{{TENANT}}}:generation:users {prefix}{{{OTHER}}}:generation:users"
     assert ":generation:" not in commands[1]
 
@@ -165,21 +165,21 @@ def kept_until(fresh_until: float) -> Kept[int]:
 def test_it_has_a_bound_and_what_was_not_asked_for_longest_makes_room():
     memory = NearMemory(3_000)
     for name in "abc":
-        memory.keep(name, kept_until(9), "g", 0, b"{" + b" " * 99)
+        memory.keep(name, kept_until(9), "g", 0, 100)
     memory.find_many("a", 1)
-    memory.keep("d", kept_until(9), "g", 0, b"{" + b" " * 99)
+    memory.keep("d", kept_until(9), "g", 0, 100)
 
     assert memory.size_bytes <= 3_000
     assert list(memory.find_many("abcd", 1)) == ["a", "c", "d"]
-    memory.keep("large", kept_until(9), "g", 0, b"{" + b" " * 999)
+    memory.keep("large", kept_until(9), "g", 0, 1000)
     assert memory.find_many(["large"], 1) == {}
 
 
 def test_what_is_not_fresh_is_not_remembered_and_goes_when_its_time_is_over():
     memory = NearMemory(10_000)
-    memory.keep("old", kept_until(5), "g", 5, b"{}")
-    memory.keep("new", kept_until(9), "g", 5, b"{}")
-    memory.keep("slow", kept_until(900), UNCHANGING, 5, b"{}")
+    memory.keep("old", kept_until(5), "g", 5, 2)
+    memory.keep("new", kept_until(9), "g", 5, 2)
+    memory.keep("slow", kept_until(900), UNCHANGING, 5, 2)
 
     assert list(memory.find_many(["old", "new", "slow"], 8.9)) == ["new", "slow"]
     assert list(memory.find_many(["new", "slow"], 9)) == ["slow"]

@@ -17,7 +17,6 @@ from services.models import (
     LicenseChange,
     NewUser,
     RoleRef,
-    ServicePlan,
     SubscriptionRef,
     SubscriptionStatus,
     UserRef,
@@ -154,23 +153,6 @@ async def test_a_sku_with_nothing_but_an_id_is_still_read():
     assert (sku.sku_id, sku.product_name, sku.sku_part_number) == (SKU, SKU, None)
     assert (sku.total_units, sku.available_units, sku.license_group_id) == (2, -1, "group1")
     assert (sku.service_plans, sku.as_of) == ((), NOW)
-
-
-async def test_plans_with_a_status_of_their_own_are_disabled():
-    plans = [
-        {"id": "A" * 8, "serviceName": "ONE", "capabilityStatus": "Assigned", "targetType": "User"},
-        {"id": "b", "serviceName": "TWO", "displayName": "Two", "capabilityStatus": "Disabled"},
-        {"id": "c", "serviceName": "THREE", "targetType": "Tenant"},
-    ]
-    license_ = await list_one(
-        lambda client: client.list_licenses(USER), {"productSku": {"id": SKU}, "servicePlans": plans}
-    )
-
-    assert license_.assigned_plans == (
-        ServicePlan("aaaaaaaa", "ONE", None),
-        ServicePlan("c", "THREE", None, for_users=False),
-    )
-    assert license_.disabled_plans == (ServicePlan("b", "TWO", "Two"),)
 
 
 OFFER = "BD938F12-058F-4927-BBA3-AE36B1D2501C"
