@@ -43,6 +43,12 @@ class WatchedTokens:
         self.failure = None
         return token
 
+    def at_hand(self) -> str | None:
+        token = self._tokens.at_hand()
+        if token is not None:
+            self.asked, self.failure = True, None
+        return token
+
     def invalidate(self, token: str) -> None:
         self._tokens.invalidate(token)
 

@@ -27,10 +27,9 @@ LOOK_AGAIN_SECONDS: Final = 0.05
 """How often, and how long after one another, is looked for what another replica fetches: half a second. Looks are
 counted, not seconds: a process that is too busy to look has not waited for the other."""
 
-MOST_BEGUN: Final = 256
+MOST_BEGUN: Final = 192
 """So many fetches of a question have begun and not ended: more than may be in flight, or be next, in the process."""
 BEGUN_AT_ONCE: Final = 16
-BEGIN_AGAIN_SECONDS: Final = 0.001
 """So many fetches begin, then others have their turn."""
 CLAIMED_AT_ONCE: Final = 64
 CLAIM_AGAIN_SECONDS: Final = 0.005
@@ -172,7 +171,7 @@ class Flights:
             else:
                 flight.task.add_done_callback(lambda _: places.release())
             if number % BEGUN_AT_ONCE == 0:
-                await asyncio.sleep(BEGIN_AGAIN_SECONDS)  # others have their turn
+                await asyncio.sleep(0)
 
     def _go(self, work: Coroutine[Any, Any, None], context: Context | None = None) -> asyncio.Task[None]:
         task = asyncio.create_task(work, context=context)
@@ -185,7 +184,7 @@ class Flights:
         turn = watch_turn()
         for flight in flights.values():
             flight.turn = turn
-        answers: Sequence[V | Exception] = [UpstreamError()] * len(keys)  # if it is cancelled
+        answers: Sequence[V | Exception] | None = None
         try:
             fetched = await fetch(keys)
             if len(fetched) != len(keys):
@@ -194,6 +193,8 @@ class Flights:
         except Exception as error:
             answers = [error] * len(keys)
         finally:
+            if answers is None:  # it was cancelled
+                answers = [UpstreamError()] * len(keys)
             for key, answer in zip(keys, answers, strict=True):
                 if flights[key].turn is turn:  # else it flies for another request by now
                     self._land(lookup, key, flights[key], answer)

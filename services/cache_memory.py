@@ -20,6 +20,8 @@ and subscribed SKUs 2.2, lists of ids 2.4, a single text 2.5; the rest is margin
 ENTRY_BYTES: Final = 640
 """What an entry takes beside its value: key, place in the order, record."""
 
+MOST_LATELY: Final = 512
+
 _Place = tuple[str, str, str]
 
 
@@ -48,6 +50,8 @@ class MemoryCache:
         self._entries: dict[_Place, _Entry] = {}
         self._generations = Generations(clock)
         self._encoder = msgspec.json.Encoder()
+        self._lately: dict[int, tuple[object, int]] = {}
+        """Values that many keys have in common, and the bytes of their JSON."""
         self.size_bytes = 0
 
     async def look_up(self, lookup: Lookup[K, V], keys: Sequence[K]) -> Sequence[Looked[V]]:
@@ -87,7 +91,7 @@ class MemoryCache:
             place = lookup.kind, tenant, lookup.id_of(key)
             self._drop(place)
             times = times_of(lookup, value, generation, now)
-            json_bytes = len(self._encoder.encode(value))
+            json_bytes = self._json_bytes(lookup, value)
             size_bytes = ENTRY_BYTES + json_bytes * MEMORY_PER_JSON_BYTE
             if not times.kept or json_bytes > LARGEST_ENTRY_BYTES or size_bytes > self._max_bytes:
                 continue
@@ -96,6 +100,17 @@ class MemoryCache:
             self._entries[place] = _Entry(Looked(kept, generation, True), now + times.kept, size_bytes)
             self.size_bytes += size_bytes
             self._make_room()
+
+    def _json_bytes(self, lookup: Lookup[Any, Any], value: object) -> int:
+        if not lookup.alike:
+            return len(self._encoder.encode(value))
+        known, json_bytes = self._lately.get(id(value), (None, 0))
+        if known is not value:
+            json_bytes = len(self._encoder.encode(value))
+            if len(self._lately) >= MOST_LATELY:
+                self._lately.clear()
+            self._lately[id(value)] = value, json_bytes
+        return json_bytes
 
     def _make_room(self) -> None:
         while self.size_bytes > self._max_bytes:

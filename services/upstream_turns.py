@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Final
 
@@ -28,22 +26,31 @@ class Asker:
         self._places = asyncio.Semaphore(MOST_WAITING)
         self._by_tenant: dict[str | None, asyncio.Semaphore] = {}
 
-    @asynccontextmanager
-    async def place(self, tenant_id: str | None) -> AsyncIterator[None]:
-        """Holds a place among the waiting."""
+    async def take_place(self, tenant_id: str | None) -> None:
+        """Takes a place among the waiting, when there is one, for `leave_place`."""
         of_tenant = self._by_tenant.get(tenant_id)
         if of_tenant is None:
             of_tenant = self._by_tenant[tenant_id] = asyncio.Semaphore(MOST_WAITING_PER_TENANT)
-        async with of_tenant, self._places:
-            yield
+        await of_tenant.acquire()
+        try:
+            await self._places.acquire()
+        except BaseException:
+            of_tenant.release()
+            raise
+
+    def leave_place(self, tenant_id: str | None) -> None:
+        self._places.release()
+        self._by_tenant[tenant_id].release()
 
 
 class _Nobody(Asker):
     """Whoever did not say who asks, such as a check at start: all of them together are one caller."""
 
-    @asynccontextmanager
-    async def place(self, tenant_id: str | None) -> AsyncIterator[None]:
-        yield
+    async def take_place(self, tenant_id: str | None) -> None:
+        return
+
+    def leave_place(self, tenant_id: str | None) -> None:
+        return
 
 
 class Turn:

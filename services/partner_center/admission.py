@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from services.errors import Throttled, UpstreamError
-from services.partner_center.breakers import Breakers, BreakerState, LeftAlone, Outcome
-from services.partner_center.gates import Gates, GateScope
-from services.partner_center.slots import Slots
+from services.partner_center.breakers import Breakers, BreakerState, LeftAlone, Outcome, Passage
+from services.partner_center.gates import Gate, Gates, GateScope
+from services.partner_center.slots import Slot, Slots
 
 
 class CallEvent(Enum):
@@ -41,8 +40,11 @@ class UpstreamHealth:
 
 @dataclass(slots=True)
 class Admitted:
-    """One call that was let in, and what came of it."""
+    """One call that was let in, what it holds, and what came of it."""
 
+    gates: Sequence[Gate]
+    slot: Slot
+    passage: Passage
     asked_at: float
     outcome: Outcome = Outcome.NOTHING
     is_throttled: bool = False
@@ -63,36 +65,40 @@ class Admission:
         self._breakers = breakers
         self._on_event = on_event
 
-    @asynccontextmanager
-    async def admit(self, scope: GateScope) -> AsyncIterator[Admitted]:
-        """Holds what a call needs. Raises LeftAlone, Throttled or Timeout, all unsent, where it may not start."""
+    async def admit(self, scope: GateScope) -> Admitted:
+        """Gives a call what it needs, for `leave`. Raises LeftAlone, Throttled or Timeout, all unsent, where it may not
+        start."""
         if self._breakers.refuses(scope.tenant_id):
             self._on_event(CallEvent.HELD_BACK)
             raise LeftAlone
         while True:
-            call = Admitted(asked_at=0.0)
             try:
                 entered = await self._gates.enter(scope)
             except Throttled:
                 self._on_event(CallEvent.HELD_BACK)
                 raise
+            slot: Slot | None = None
+            admitted: Admitted | None = None
             try:
                 slot = await self._slots.take(scope.tenant_id)
-                try:
-                    # While it waited for its slot, other calls may have been throttled.
-                    if await self._gates.may_go(scope, entered):
-                        passage = self._breakers.enter(scope.tenant_id)
-                        call.asked_at = self._gates.now()
-                        try:
-                            yield call
-                        finally:
-                            passage.leave(call.outcome)
-                        return
-                finally:
-                    self._slots.give_back(slot)
+                # While it waited for its slot, other calls may have been throttled.
+                if await self._gates.may_go(scope, entered):
+                    admitted = Admitted(entered, slot, self._breakers.enter(scope.tenant_id), self._gates.now())
+                    return admitted
             finally:
-                answered = call.outcome is Outcome.ANSWERED and not call.is_throttled
-                self._gates.leave(entered, answered=answered)
+                if admitted is None:
+                    self._let_go(entered, slot, answered=False)
+
+    def leave(self, call: Admitted) -> None:
+        """Ends a call that was let in, and takes note of what came of it."""
+        call.passage.leave(call.outcome)
+        answered = call.outcome is Outcome.ANSWERED and not call.is_throttled
+        self._let_go(call.gates, call.slot, answered=answered)
+
+    def _let_go(self, gates: Sequence[Gate], slot: Slot | None, *, answered: bool) -> None:
+        if slot is not None:
+            self._slots.give_back(slot)
+        self._gates.leave(gates, answered=answered)
 
     async def throttled(self, scope: GateScope, call: Admitted, seconds: float | None) -> None:
         """Takes note of a 429: closes the gate, and leaves half as many slots."""

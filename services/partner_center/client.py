@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -30,7 +29,8 @@ from services.models import (
     UserStatus,
 )
 from services.partner_center import wire, wire_skus
-from services.partner_center.transport import Answer, Transport, map_exceptions, path_of_link
+from services.partner_center.paths import path_of_link
+from services.partner_center.transport import UNREADABLE, Answer, Transport, as_ours
 
 T = TypeVar("T")
 
@@ -41,6 +41,8 @@ LICENSE_GROUPS = "licenseGroupIds=Group1&licenseGroupIds=Group2"
 """Without them only group1 is given, and Minecraft's licenses are missing."""
 CONTINUATION = "MS-ContinuationToken"
 _NOTHING_TO_QUOTE = re.compile(r"[A-Za-z0-9_-]+")
+_LICENSES = wire.Page[msgspec.Raw]
+"""Each is read by who knows whether it was read before."""
 OWN_HEADERS = frozenset({"ms-requestid", "ms-correlationid"})
 
 log = structlog.get_logger(__name__)
@@ -125,10 +127,12 @@ class PartnerCenterClient:
     async def list_licenses(self, user: UserRef) -> list[License]:
         """Gives the licenses that a user holds, of both license groups."""
         path = _user_path(user, "licenses")
-        operation, page = "list licenses", wire.Page[msgspec.Raw]
-        items, _ = await self._list(operation, path, page, user.tenant_id, LICENSE_GROUPS)
-        with _reading(operation):
+        operation = "list licenses"
+        items, _ = await self._list(operation, path, _LICENSES, user.tenant_id, LICENSE_GROUPS)
+        try:
             return wire_skus.read_licenses(tuple(map(bytes, items)), user.tenant_id)
+        except UNREADABLE as error:
+            raise _unreadable(operation, error) from error
 
     async def list_subscriptions(self, tenant_id: str) -> list[MicrosoftSubscription]:
         """Gives the subscriptions in every status, also those that give no licenses."""
@@ -304,12 +308,14 @@ def _link_headers(link: wire.Link) -> dict[str, str]:
 
 
 def _read(operation: str, answer: Answer, shape: type[T]) -> T:
-    with _reading(operation):
+    try:
         return wire.decode(answer.body, shape)
+    except UNREADABLE as error:
+        raise _unreadable(operation, error) from error
 
 
-def _reading(operation: str) -> AbstractContextManager[None]:
-    return map_exceptions(f"Microsoft's answer to {operation!r} could not be read.")
+def _unreadable(operation: str, error: Exception) -> UpstreamError:
+    return as_ours(error, f"Microsoft's answer to {operation!r} could not be read.")
 
 
 def _active(user: User) -> User:

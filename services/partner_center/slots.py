@@ -104,8 +104,12 @@ class Slots:
         started = self._clock()
         try:
             longest = seconds_to_wait()
-            async with asyncio.timeout(None if longest == math.inf else longest), asker.place(tenant_id):
-                await self._wait(slot)
+            async with asyncio.timeout(None if longest == math.inf else longest):
+                await asker.take_place(tenant_id)
+                try:
+                    await self._wait(slot)
+                finally:
+                    asker.leave_place(tenant_id)
         except TimeoutError:
             raise no_time_left() from None
         finally:

@@ -119,14 +119,19 @@ class TokenSource:
 
     async def get(self) -> str:
         """Gives an access token, or raises a `SignInError` that says what to do."""
-        current = self._current
-        if current is not None and self._now() < current.renew_at:
-            return current.value
+        at_hand = self.at_hand()
+        if at_hand is not None:
+            return at_hand
         if self._renewal is None:
             self._renewal = asyncio.create_task(self._renew())
             self._renewal.add_done_callback(self._renewed)
         # Shielded: who gives up waiting must not end the renewal that others wait for.
         return (await asyncio.shield(self._renewal)).value
+
+    def at_hand(self) -> str | None:
+        """Gives the access token, unless it has to be waited for."""
+        current = self._current
+        return current.value if current is not None and self._now() < current.renew_at else None
 
     def invalidate(self, token: str) -> None:
         """Forgets a token that Partner Center refused; nothing where a newer one is already in force."""

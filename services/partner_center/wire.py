@@ -112,7 +112,10 @@ def decode(content: bytes, shape: type[T]) -> T:
         read: T = decoder.decode(content)
     except msgspec.ValidationError:
         return _decode_slowly(content, shape)
-    if isinstance(read, Shape) and all(getattr(read, name) is None for name in read.__struct_fields__):
+    if isinstance(read, Shape):
+        for name in read.__struct_fields__:
+            if getattr(read, name) is not None:
+                return read
         return _decode_slowly(content, shape)
     return read
 

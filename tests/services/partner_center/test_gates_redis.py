@@ -194,6 +194,9 @@ class Tokens:
     async def get(self) -> str:
         return "token"
 
+    def at_hand(self) -> str:
+        return "token"
+
     def invalidate(self, token: str) -> None: ...
 
 

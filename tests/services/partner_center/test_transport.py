@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from services.errors import Misconfigured, SignInAgain, SignInUnavailable, Throttled, Timeout, UpstreamError
 from services.partner_center.network import MAX_BODY_BYTES
-from services.partner_center.transport import path_of_link
+from services.partner_center.paths import path_of_link
 from tests.services.partner_center.scripted import BASE_URL, NOW, Wired, raw, reply
 from tests.virtual_time import run_in_virtual_time
 
