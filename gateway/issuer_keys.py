@@ -14,7 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
+import aiohttp
 import httpx
 import msgspec
 import structlog
@@ -127,32 +129,39 @@ class PublishedKeys:
 
 async def fetch_key_set(url: str) -> Mapping[str, VerificationKey]:
     """Asks for the keys once. KeysUnavailable with the reason where none can be read."""
-    # A proxy cannot know this machine's loopback addresses.
-    client = httpx.AsyncClient(
-        follow_redirects=False,
-        timeout=FETCH_SECONDS,
-        trust_env=not is_loopback(urlsplit(url).hostname),
-        headers={"Accept": "application/json", "Accept-Encoding": "identity"},
-    )
+    connector = aiohttp.TCPConnector(ssl=httpx.create_ssl_context())
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     try:
-        async with asyncio.timeout(FETCH_SECONDS), client, client.stream("GET", url) as response:
-            if response.status_code != 200:
-                raise KeysUnavailable(f"the issuer answered {response.status_code}")
+        async with (
+            asyncio.timeout(FETCH_SECONDS),
+            aiohttp.ClientSession(connector=connector, auto_decompress=False) as session,
+            session.get(url, headers=headers, allow_redirects=False, proxy=_proxy_for(url)) as response,
+        ):
+            if response.status != 200:
+                raise KeysUnavailable(f"the issuer answered {response.status}")
             body = await _read_body(response)
         return read_key_set(msgspec.json.decode(body))
-    except (TimeoutError, httpx.TimeoutException) as failure:
+    except TimeoutError as failure:
         raise KeysUnavailable(f"the issuer did not answer within {FETCH_SECONDS:.0f} s") from failure
-    except httpx.HTTPError as failure:
+    except aiohttp.ClientError as failure:
         raise KeysUnavailable(f"the issuer cannot be reached ({type(failure).__name__})") from failure
     except (msgspec.DecodeError, UnicodeError, RecursionError) as failure:
         raise KeysUnavailable("the issuer's answer is no JWK set") from failure
 
 
-async def _read_body(response: httpx.Response) -> bytes:
+def _proxy_for(url: str) -> str | None:
+    """The proxy that the environment names. It cannot know this machine's loopback addresses."""
+    parts = urlsplit(url)
+    if is_loopback(parts.hostname) or proxy_bypass(parts.netloc):
+        return None
+    return getproxies().get(parts.scheme)
+
+
+async def _read_body(response: aiohttp.ClientResponse) -> bytes:
     if "content-encoding" in response.headers:  # not asked for, and its length after decoding is unknown
         raise KeysUnavailable("the issuer's answer is compressed")
     body = bytearray()
-    async for piece in response.aiter_raw():
+    async for piece in response.content.iter_any():
         body += piece
         if len(body) > LONGEST_BODY_BYTES:
             raise KeysUnavailable("the issuer's answer is larger than 256 KiB")

@@ -1,9 +1,8 @@
-"""One HTTP exchange with Microsoft: reads over aiohttp, writes over httpx's own transport.
+"""One HTTP exchange with Microsoft: reads and tokens over aiohttp, writes over httpx's own transport.
 
 A read over aiohttp costs a fraction of the CPU. Writes need to know what was never sent and what may have been: only
-httpx's own errors tell the two apart, and aiohttp may send again by itself what it takes for safe. Tokens are written,
-too. Both verify TLS, follow no redirect, keep no cookie, and read no proxy from the environment. Errors are httpx's,
-whoever carries.
+httpx's own errors tell the two apart, and aiohttp may send a DELETE again by itself. Both verify TLS, follow no
+redirect, keep no cookie, and read no proxy from the environment. Errors are httpx's, whoever carries.
 """
 
 from __future__ import annotations
@@ -89,43 +88,62 @@ class OverHttpx:
 
 
 class Network(httpx.AsyncBaseTransport):
-    """At most `most_connections` of either kind; kept alive between calls. Opened by its first use."""
+    """At most `most_connections` of either kind; kept alive between calls. Opened by its first use.
+
+    As a transport of httpx it carries requests for tokens.
+    """
 
     def __init__(self, most_connections: int) -> None:
-        limits = httpx.Limits(max_connections=most_connections, max_keepalive_connections=most_connections)
         self._most_connections = most_connections
-        self._http = httpx.AsyncHTTPTransport(limits=limits)
-        self._writes = OverHttpx(self._http)
         self._session: aiohttp.ClientSession | None = None
+        self._writes: httpx.AsyncHTTPTransport | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await self._http.handle_async_request(request)
+        content = await request.aread()
+        seconds = request.extensions["timeout"]["connect"]
+        response, body = await self._carry(request.method, URL(str(request.url)), request.headers, content, seconds)
+        return httpx.Response(response.status, headers=list(response.headers.items()), content=body, request=request)
 
     async def exchange(self, request: HttpRequest) -> HttpAnswer:
         if request.method not in READS or request.content is not None:
-            return await self._writes.exchange(request)
+            return await OverHttpx(self._for_writes()).exchange(request)
+        seconds = min(request.connect_seconds, request.total_seconds)
+        response, body = await self._carry(request.method, _url(request.url), request.headers, None, seconds)
+        return HttpAnswer(response.status, response.reason or "", response.headers, _unpacked(response, body))
+
+    async def _carry(
+        self, method: str, url: URL, headers: Mapping[str, str], content: bytes | None, connect_seconds: float
+    ) -> tuple[aiohttp.ClientResponse, bytes]:
+        """Gives an answer and its body as it came."""
         session = self._session
         if session is None:
             session = self._session = _open_session(self._most_connections)
         try:
             response = await session.request(
-                request.method,
-                _url(request.url),
-                headers=request.headers,
+                method,
+                url,
+                headers=headers,
+                data=content,
                 allow_redirects=False,
-                timeout=_connect_timeout(min(request.connect_seconds, request.total_seconds)),
+                timeout=_connect_timeout(connect_seconds),
             )
             try:
-                body = await _read_body(response)
+                return response, await _read_body(response)
             except BaseException:
                 response.close()
                 raise
         except (aiohttp.ClientError, aiohttp.ServerTimeoutError) as error:
             raise _httpx_error(error) from error
-        return HttpAnswer(response.status, response.reason or "", response.headers, body)
+
+    def _for_writes(self) -> httpx.AsyncHTTPTransport:
+        if self._writes is None:  # 6 MiB, in vain where nobody writes
+            limits = httpx.Limits(
+                max_connections=self._most_connections, max_keepalive_connections=self._most_connections
+            )
+            self._writes = httpx.AsyncHTTPTransport(limits=limits)
+        return self._writes
 
     async def __aenter__(self) -> Self:
-        await self._http.__aenter__()
         return self
 
     async def __aexit__(
@@ -139,7 +157,8 @@ class Network(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         if self._session is not None:
             await self._session.close()
-        await self._http.aclose()
+        if self._writes is not None:
+            await self._writes.aclose()
 
 
 def exchange_over(http: httpx.AsyncBaseTransport) -> Exchange:
@@ -189,7 +208,10 @@ async def _read_body(response: aiohttp.ClientResponse) -> bytes:
         if size > MAX_BODY_BYTES:
             raise too_large(response.status)
         pieces.append(piece)
-    body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _unpacked(response: aiohttp.ClientResponse, body: bytes) -> bytes:
     coding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if coding in ("", "identity") or not body:
         return body

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from sys import intern
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -197,7 +198,7 @@ def read_user(shape: UserShape, tenant_id: str, as_of: datetime) -> User:
         display_name=shape.display_name or "",
         first_name=shape.first_name or None,
         last_name=shape.last_name or None,
-        usage_location=shape.usage_location or None,
+        usage_location=intern(shape.usage_location) if shape.usage_location else None,
         status=UserStatus.DELETED if deleted else UserStatus.ACTIVE,
         directory_synced=bool(shape.last_directory_sync_time),
         federated=shape.user_domain_type is not None and shape.user_domain_type.lower() == "federated",

@@ -115,7 +115,7 @@ async def test_an_issuer_that_does_not_listen_is_told_so():
     with pytest.raises(KeysUnavailable) as caught:
         await PublishedKeys("http://127.0.0.1:1/keys").refresh()
 
-    assert str(caught.value) == "the issuer cannot be reached (ConnectError)"
+    assert str(caught.value) == "the issuer cannot be reached (ClientConnectorError)"
 
 
 async def test_keys_for_other_uses_and_short_ones_are_passed_over():
