@@ -4,10 +4,12 @@ A selection of plain fields becomes one function with one expression, whatever i
 
     def build(items):
         return [
-            {"name": v1 if type(v1 := i0.name) is str else None if v1 is None else k1(v1), ...}
+            k3(v1 if type(v1 := i0.name) is str else None if v1 is None else k1(v1), ...)
             if type(i0) in k0 or k2(i0) else None
             for i0 in items
         ]
+
+where `k3` makes a record (execution.records), or a dictionary where a field is left to be filled.
 """
 
 from __future__ import annotations
@@ -30,16 +32,21 @@ from graphql import (
 from execution.fields import attribute_of, batch_for
 from execution.leaves import Refused, checked, is_no_value, shortcut
 from execution.plans import Build, Plan, Selected, Step, Structure
+from execution.records import record_type
 
 
 def compile_plan(schema: GraphQLSchema, kind: GraphQLObjectType, structure: Structure, *, nullable: bool) -> Plan:
     """The plan of a selection on objects of a type; `nullable` says whether null may stand among them."""
     writer = _Writer(schema)
     item = writer.new()
-    fields = [f"{each.response!r}: {writer.field(kind, each, item) if each.plain else None}" for each in structure]
     steps = tuple(_step(schema, kind, each) for each in structure if not each.plain)
+    if steps:
+        fields = [f"{each.response!r}: {writer.field(kind, each, item) if each.plain else None}" for each in structure]
+        written = f"{{{', '.join(fields)}}}"
+    else:
+        written = writer.record(kind, structure, item)
     known, admit = map(writer.keep, _admission(kind, nullable=nullable))
-    answer = f"{{{', '.join(fields)}}} if type({item}) in {known} or {admit}({item}) else None"
+    answer = f"{written} if type({item}) in {known} or {admit}({item}) else None"
     return Plan(writer.function(item, answer), steps)
 
 
@@ -103,6 +110,11 @@ class _Writer:
         build: Build = self._named.pop("build")
         return build
 
+    def record(self, kind: GraphQLObjectType, structure: Structure, owner: str) -> str:
+        """An expression for the plain fields of what the name `owner` stands for."""
+        make = self.keep(record_type(tuple(each.response for each in structure)))
+        return f"{make}({', '.join(self.field(kind, each, owner) for each in structure)})"
+
     def field(self, kind: GraphQLObjectType, selected: Selected, owner: str) -> str:
         """An expression for a plain field of what the name `owner` stands for."""
         if selected.name == "__typename":
@@ -123,8 +135,7 @@ class _Writer:
             return f"([{each} for {item} in {got}] if type({bound}) is list or type({got}) is tuple else {otherwise})"
         if below is not None:
             known, admit = map(self.keep, _admission(inner, nullable=nullable))
-            answer = ", ".join(f"{each.response!r}: {self.field(inner, each, got)}" for each in below)
-            return f"({{{answer}}} if type({bound}) in {known} or {admit}({got}) else None)"
+            return f"({self.record(inner, below, got)} if type({bound}) in {known} or {admit}({got}) else None)"
         slow = self.keep(checked(inner))
         otherwise = f"None if {got} is None else {slow}({got})" if nullable else f"{slow}({got})"
         short = shortcut(inner, self.keep)

@@ -31,6 +31,7 @@ from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
+from execution.records import plain
 from gateway.authentication import AuthenticationError, Authenticator
 from gateway.caller_tokens import LEEWAY_SECONDS
 from gateway.config import Settings
@@ -303,7 +304,7 @@ class GraphQLEndpoint(GraphQL[GatewayContext, None]):
         if result.extensions:
             answer["extensions"] = result.extensions
         if self._trusted is not None and request.method == "GET" and not result.errors:
-            request.state.etag = f'W/"{sha256(msgspec.json.encode(result.data)).hexdigest()}"'
+            request.state.etag = f'W/"{sha256(_encode(result.data)).hexdigest()}"'
         return answer
 
     def create_response(
@@ -372,7 +373,7 @@ def _encode(data: object) -> bytes:
     try:
         return msgspec.json.encode(data)
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON can only spell out
-        return json.dumps(data, separators=(",", ":")).encode()
+        return json.dumps(plain(data), separators=(",", ":")).encode()
 
 
 def max_age_seconds(headers: Headers) -> float | None:

@@ -23,7 +23,7 @@ ENTRY_BYTES: Final = 640
 MOST_LATELY: Final = 512
 LONG_LIST: Final = 512
 SAMPLE: Final = 64
-"""Of how many items of a long list the size is taken. To encode all of 10,000 people takes as much memory as they do."""
+"""So many items of a long list tell its size. To encode all of 10,000 people takes as much memory as they do."""
 
 _Place = tuple[str, str, str]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -33,6 +33,7 @@ from services.partner_center.paths import path_of_link
 from services.partner_center.transport import UNREADABLE, Answer, Transport, as_ours
 
 T = TypeVar("T")
+M = TypeVar("M")
 
 PAGE_SIZE = "500"
 """The largest page that Partner Center gives, for customers and for users."""
@@ -86,10 +87,12 @@ class PartnerCenterClient:
         params = {"size": PAGE_SIZE}
         if status is UserStatus.DELETED:
             params["filter"] = wire.write_filter("UserState", "Inactive", "equals")
-        shapes, as_of = await self._list(
-            "list users", _path(tenant_id, "users"), wire.Page[wire.UserShape], tenant_id, params
-        )
-        users = [wire.read_user(shape, tenant_id, as_of) for shape in shapes]
+
+        def read(shape: wire.UserShape, as_of: datetime) -> User:
+            return wire.read_user(shape, tenant_id, as_of)
+
+        path, page = _path(tenant_id, "users"), wire.Page[wire.UserShape]
+        users = await self._list("list users", path, page, read, tenant_id, params)
         if status is UserStatus.ACTIVE:
             # The list without a filter holds the active users; a state that says otherwise needs a time of deletion.
             return [_active(user) for user in users if user.deleted_at is None]
@@ -102,35 +105,35 @@ class PartnerCenterClient:
 
     async def list_roles(self, tenant_id: str) -> list[DirectoryRole]:
         """Gives the roles that can be given in the tenant."""
-        path = _path(tenant_id, "directoryroles")
-        shapes, _ = await self._list("list roles", path, wire.Page[wire.RoleShape], tenant_id)
-        return [wire.read_role(shape, tenant_id) for shape in shapes]
+        return await self._list_roles("list roles", _path(tenant_id, "directoryroles"), tenant_id)
 
     async def list_user_roles(self, user: UserRef) -> list[DirectoryRole]:
-        path = _user_path(user, "directoryroles")
-        shapes, _ = await self._list("list roles of a user", path, wire.Page[wire.RoleShape], user.tenant_id)
-        return [wire.read_role(shape, user.tenant_id) for shape in shapes]
+        tenant_id, path = user.tenant_id, _user_path(user, "directoryroles")
+        return await self._list_roles("list roles of a user", path, tenant_id)
 
     async def list_role_members(self, role: RoleRef) -> list[str]:
         """Gives the ids of the users that hold the role."""
         path = _path(role.tenant_id, "directoryroles", role.role_id, "usermembers")
-        shapes, _ = await self._list("list role members", path, wire.Page[wire.MemberShape], role.tenant_id)
-        return [shape.id.lower() for shape in shapes]
+        page = wire.Page[wire.MemberShape]
+        return await self._list("list role members", path, page, lambda shape, _: shape.id.lower(), role.tenant_id)
 
     async def list_subscribed_skus(self, tenant_id: str) -> list[SubscribedSku]:
         """Gives the products of the tenant with their units, of both license groups."""
         path = _path(tenant_id, "subscribedskus")
         page = wire.Page[wire_skus.SubscribedSkuShape]
-        shapes, as_of = await self._list("list subscribed SKUs", path, page, tenant_id, LICENSE_GROUPS)
-        return [wire_skus.read_subscribed_sku(shape, tenant_id, as_of) for shape in shapes]
+
+        def read(shape: wire_skus.SubscribedSkuShape, as_of: datetime) -> SubscribedSku:
+            return wire_skus.read_subscribed_sku(shape, tenant_id, as_of)
+
+        return await self._list("list subscribed SKUs", path, page, read, tenant_id, LICENSE_GROUPS)
 
     async def list_licenses(self, user: UserRef) -> list[License]:
         """Gives the licenses that a user holds, of both license groups."""
         path = _user_path(user, "licenses")
         operation = "list licenses"
-        items, _ = await self._list(operation, path, _LICENSES, user.tenant_id, LICENSE_GROUPS)
+        items = await self._list(operation, path, _LICENSES, _as_it_came, user.tenant_id, LICENSE_GROUPS)
         try:
-            return wire_skus.read_licenses(tuple(map(bytes, items)), user.tenant_id)
+            return wire_skus.read_licenses(tuple(items), user.tenant_id)
         except UNREADABLE as error:
             raise _unreadable(operation, error) from error
 
@@ -138,8 +141,11 @@ class PartnerCenterClient:
         """Gives the subscriptions in every status, also those that give no licenses."""
         path = _path(tenant_id, "subscriptions")
         page = wire.Page[wire_skus.SubscriptionShape]
-        shapes, _ = await self._list("list subscriptions", path, page, tenant_id)
-        return [wire_skus.read_subscription(shape, tenant_id) for shape in shapes]
+
+        def read(shape: wire_skus.SubscriptionShape, _: datetime) -> MicrosoftSubscription:
+            return wire_skus.read_subscription(shape, tenant_id)
+
+        return await self._list("list subscriptions", path, page, read, tenant_id)
 
     async def get_provisioned_sku(self, subscription: SubscriptionRef) -> str | None:
         """Gives the product SKU id that a subscription gives units of; None where nothing is provisioned."""
@@ -210,8 +216,13 @@ class PartnerCenterClient:
             log.warning("license_warnings", codes=codes, request_id=answer.request_id)
 
     async def _list_tenants(self, operation: str, params: Mapping[str, str]) -> list[Tenant]:
-        shapes, as_of = await self._list(operation, "/customers", wire.Page[wire.CustomerShape], None, params)
-        return [wire.read_tenant(shape, as_of) for shape in shapes]
+        return await self._list(operation, "/customers", wire.Page[wire.CustomerShape], wire.read_tenant, None, params)
+
+    async def _list_roles(self, operation: str, path: str, tenant_id: str) -> list[DirectoryRole]:
+        def read(shape: wire.RoleShape, _: datetime) -> DirectoryRole:
+            return wire.read_role(shape, tenant_id)
+
+        return await self._list(operation, path, wire.Page[wire.RoleShape], read, tenant_id)
 
     async def _write_user(
         self, operation: str, method: str, path: str, tenant_id: str, body: object, request_id: str | None
@@ -252,24 +263,25 @@ class PartnerCenterClient:
         operation: str,
         path: str,
         page_shape: type[wire.Page[T]],
+        read: Callable[[T, datetime], M],
         tenant_id: str | None,
         params: Mapping[str, str] | str | None = None,
-    ) -> tuple[list[T], datetime]:
-        """Gives the items of all pages, and when the first page arrived: no item is older than that.
+    ) -> list[M]:
+        """Gives the items of all pages, each read with the time when the first page arrived: none is older than that.
 
         A page that follows is asked for as the page before says: its link with its headers, or where only a
         token came, the same list with the token alone, which stands for size and filter as well.
         """
         answer = await self.transport.request("GET", path, tenant_id=tenant_id, params=params)
         as_of = answer.received_at
-        items: list[T] = []
+        items: list[M] = []
         seen: set[tuple[str, str]] = set()
         while True:
             page = _read(operation, answer, page_shape)
-            items += page.items or ()
+            items += [read(item, as_of) for item in page.items or ()]
             following = _following(page, path)
             if following is None:
-                return items, as_of
+                return items
             next_path, headers = following
             token = headers.get(CONTINUATION, "")
             key = (token, "" if token else next_path)
@@ -286,6 +298,10 @@ class PartnerCenterClient:
                     upstream_code=error.upstream_code,
                     detail=error.detail,
                 ) from error
+
+
+def _as_it_came(item: msgspec.Raw, _: datetime) -> bytes:
+    return bytes(item)
 
 
 def _following(page: wire.Page[T], path: str) -> tuple[str, dict[str, str]] | None:

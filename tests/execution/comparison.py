@@ -10,6 +10,7 @@ import strawberry
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from execution.executor import compiled_execution
+from execution.records import plain
 
 ADDRESS = re.compile(r"0x[0-9a-f]+", re.IGNORECASE)
 
@@ -56,7 +57,7 @@ class Pair:
 
 
 def as_answer(result: Any) -> dict[str, Any]:
-    return {"data": result.data, "errors": [error.formatted for error in result.errors or ()]}
+    return {"data": plain(result.data), "errors": [error.formatted for error in result.errors or ()]}
 
 
 def comparable(data: Any) -> str:

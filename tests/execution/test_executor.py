@@ -13,6 +13,7 @@ from strawberry.extensions import SchemaExtension
 
 from execution.executor import MOST_FIELDS, CompiledExecutor, compiled_execution
 from execution.many import for_many
+from execution.records import plain
 from schema.build import build_schema
 from tests.execution.demo import PersonModel, Query, TagModel
 
@@ -100,7 +101,7 @@ def test_a_synchronous_execution_stays_synchronous(people):
     answer = people.execute_sync("{ people { name tags { n } } }", root_value=[PersonModel(tags=(TagModel(),))] * 2)
 
     assert answer.errors is None
-    assert answer.data == {"people": [{"name": "Ada", "tags": [{"n": 1}]}] * 2}
+    assert plain(answer.data) == {"people": [{"name": "Ada", "tags": [{"n": 1}]}] * 2}
     assert counts_of(people).fast_lists == 1
 
 
@@ -108,7 +109,7 @@ async def test_a_selection_is_compiled_once_whatever_it_is_called_and_asked_with
     for name, ids in (("One", ["a"]), ("Two", ["b", "c"])):
         query = f'query {name}($ids: [String!]!) {{ books(ids: $ids) {{ id note(text: "{name}") }} }}'
         answer = await library.execute(query, {"ids": ids})
-        assert answer.data == {"books": [{"id": one, "note": name + one} for one in ids]}
+        assert plain(answer.data) == {"books": [{"id": one, "note": name + one} for one in ids]}
 
     assert counts_of(library).compiled == 1
 
@@ -128,7 +129,7 @@ async def test_a_selection_of_very_many_fields_is_left_to_graphql_core(people):
 
     answer = await people.execute(f"{{ people {{ {names} }} }}", root_value=[PersonModel()])
 
-    assert len(answer.data["people"][0]) == MOST_FIELDS + 1
+    assert len(plain(answer.data)["people"][0]) == MOST_FIELDS + 1
     assert counts_of(people).slow_lists == 1
     assert counts_of(people).compiled == 0
 
@@ -159,7 +160,7 @@ async def test_an_extension_that_sees_every_field_is_counted_as_the_reason_to_be
 
     answer = await schema.execute("{ people { name } }", root_value=[PersonModel()])
 
-    assert answer.data == {"people": [{"name": "Ada"}]}
+    assert plain(answer.data) == {"people": [{"name": "Ada"}]}
     assert executor.counts.off == {"middleware": 1}
     assert (executor.counts.fast_lists, executor.counts.slow_lists) == (0, 1)
 
@@ -170,7 +171,7 @@ async def test_a_bad_item_is_the_only_one_that_graphql_core_completes(people):
 
     answer = await people.execute("{ some { name age } }", root_value=root)
 
-    assert answer.data["some"][49:52] == [{"name": "Ada", "age": 3}, None, {"name": "Ada", "age": 3}]
+    assert plain(answer.data)["some"][49:52] == [{"name": "Ada", "age": 3}, None, {"name": "Ada", "age": 3}]
     assert [error.path for error in answer.errors] == [["some", 50, "age"]]
     assert counts_of(people).refused == 2  # in the list, and by itself
     assert counts_of(people).slow_objects == 1
@@ -182,7 +183,7 @@ async def test_a_batch_is_asked_once_for_all_parents_with_their_arguments(librar
     answer = await library.execute(query, context_value="context")
 
     chapters = {one: [{"note": f"{one}.0"}, {"note": f"{one}.1"}] for one in "ab"}
-    assert answer.data == {"books": [{"note": f"x{one}", "chapters": chapters[one]} for one in "ab"]}
+    assert plain(answer.data) == {"books": [{"note": f"x{one}", "chapters": chapters[one]} for one in "ab"]}
     assert [(kind, [one.id for one in parents], text) for kind, parents, text, *_ in asked] == [
         ("batch", ["a", "b"], "x"),
         ("batch", ["a.0", "a.1", "b.0", "b.1"], ""),
@@ -200,7 +201,9 @@ async def test_a_single_parent_is_answered_by_the_resolver(library, asked):
 async def test_a_failed_parent_is_null_with_its_own_error_and_asked_nothing_again(library, asked):
     answer = await library.execute('{ books(ids: ["a", "bad", "b"]) { id note } }')
 
-    assert answer.data == {"books": [{"id": "a", "note": "a"}, {"id": "bad", "note": None}, {"id": "b", "note": "b"}]}
+    assert plain(answer.data) == {
+        "books": [{"id": "a", "note": "a"}, {"id": "bad", "note": None}, {"id": "b", "note": "b"}]
+    }
     assert [(error.message, error.path) for error in answer.errors] == [("no note", ["books", 1, "note"])]
     assert [kind for kind, *_ in asked] == ["batch"]
 
@@ -209,7 +212,7 @@ async def test_a_failed_field_that_must_not_be_null_makes_what_holds_it_null(lib
     loose = await library.execute('{ looseBooks(ids: ["a", "bad", "b"]) { strictNote } }')
     strict = await library.execute('{ books(ids: ["a", "bad", "b"]) { strictNote } }')
 
-    assert loose.data == {"looseBooks": [{"strictNote": "a"}, None, {"strictNote": "b"}]}
+    assert plain(loose.data) == {"looseBooks": [{"strictNote": "a"}, None, {"strictNote": "b"}]}
     assert strict.data is None
     assert [error.path for error in loose.errors] == [["looseBooks", 1, "strictNote"]]
     assert [error.path for error in strict.errors] == [["books", 1, "strictNote"]]
@@ -233,7 +236,7 @@ async def test_a_batch_that_gives_too_few_answers_gives_nobody_anything(people):
     """Else one parent would be told what belongs to another."""
     answer = await people.execute("{ some { tooFew { name } } }", root_value=[PersonModel(), PersonModel()])
 
-    assert answer.data == {"some": [{"tooFew": None}, {"tooFew": None}]}
+    assert plain(answer.data) == {"some": [{"tooFew": None}, {"tooFew": None}]}
     assert {error.message for error in answer.errors} == {"A batch gave 1 answers for 2 parents."}
 
 
