@@ -112,7 +112,7 @@ def test_an_unreachable_host_is_named_with_its_setting(sandbox_settings):
         ASKED,
         NO_REDIS,
         NO_MAIL,
-        "FAIL  Issuer's keys    The issuer cannot be reached (ConnectError). See GATEWAY_AUTH_JWKS_URL.",
+        "FAIL  Issuer's keys    The issuer cannot be reached (ClientConnectorError). See GATEWAY_AUTH_JWKS_URL.",
     ]
 
 
