@@ -101,7 +101,9 @@ class Network(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         content = await request.aread()
         seconds = request.extensions["timeout"]["connect"]
-        response, body = await self._carry(request.method, URL(str(request.url)), request.headers, content, seconds)
+        response, body = await self._carry(
+            request.method, URL(str(request.url), encoded=True), request.headers, content, seconds
+        )
         return httpx.Response(response.status, headers=list(response.headers.items()), content=body, request=request)
 
     async def exchange(self, request: HttpRequest) -> HttpAnswer:
