@@ -16,7 +16,7 @@ from resolvers.ordering import folded
 from resolvers.users import is_guarded
 from schema.enums import UserStatus
 from services.authorization import Permission
-from services.license_options import HeldLicense, LicenseOption, find_sku, held_license, license_options
+from services.license_options import HeldLicense, LicenseOption, held_license, license_options
 from services.models import License, SubscribedSku, User
 
 SURELY_HELD_BY: Final = 8
@@ -75,7 +75,8 @@ def _held_licenses(user: User, held: list[License], skus: list[SubscribedSku]) -
     licenses = [held_license(user, one, skus) for one in held]
     licenses.sort(key=lambda one: (folded(one.sku.product_name), one.sku.sku_id))
     # A product that the tenant does not list is made up for this user.
-    are_listed = all(find_sku(skus, one.sku_id) for one in held)
+    listed = {sku.sku_id for sku in skus}
+    are_listed = all(one.sku_id in listed for one in held)
     return _HELD.keep(id(held), licenses, held, skus) if are_listed else licenses
 
 

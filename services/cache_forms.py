@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from functools import cache
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -41,12 +41,9 @@ class Head(msgspec.Struct, omit_defaults=True, gc=False):
     absent: Absent | None = None
 
 
-class Form(NamedTuple):
-    """A form that was read: its head, and the value's JSON or the digest of its body; of what is absent neither."""
-
-    head: Head
-    data: bytes
-    digest: str
+Form = tuple[Head, bytes, str]
+"""A form that was read: its head, and the value's JSON or the digest of its body; of what is absent neither. A plain
+tuple, since a thousand are made for one question."""
 
 
 _encoder = msgspec.json.Encoder()
@@ -79,7 +76,7 @@ def read_form(raw: bytes) -> Form | None:
         head = _head_decoder.decode(first)
         if bool(line_end) is (head.absent is not None):
             return None
-        return Form(head, b"", data[1:].decode("ascii")) if data.startswith(_BODY) else Form(head, data, "")
+        return (head, b"", data[1:].decode("ascii")) if data.startswith(_BODY) else (head, data, "")
     except ValueError:  # msgspec's errors are, too
         return None
 

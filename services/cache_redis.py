@@ -97,7 +97,7 @@ class RedisCache:
 
     async def _look_up(self, lookup: Lookup[K, V], keys: Sequence[K], *, by_memory: bool = True) -> Sequence[Looked[V]]:
         kinds = self._tenant_kinds(lookup, keys)
-        names = [self._prefix + name for name in lookup.keys(keys)]
+        names = lookup.keys(keys, self._prefix)
         near = self._near.find_many(names, self.clock()) if by_memory and self._near else {}
         far = [name for name in names if name not in near]
         asked = [self._generation_name(kind) for kind in kinds] + far
@@ -109,7 +109,7 @@ class RedisCache:
         now = self.clock()
         trusted_from = self._trusted_from if now < self._trusted_from + DISTRUST_SECONDS else float("-inf")
         places = {kind[0]: self._place(kind, state, now) for kind, state in states.items()}
-        read = await self._values.read(lookup, dict(zip(names, keys, strict=True)), raws)
+        read = await self._values.read(lookup, keys, names, raws)
         outdated: dict[int, K] = {}
         answers: list[Looked[V]] = []
         for key, name in zip(keys, names, strict=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import structlog
 
@@ -25,12 +25,8 @@ _ANSWERS: Final = {bytes, type(None)}
 _log = structlog.get_logger(__name__)
 
 
-class Value(NamedTuple):
-    """A value that was read, and the bytes of its JSON."""
-
-    head: Head
-    it: Any
-    json_bytes: int
+Value = tuple[Head, Any, int]
+"""A value that was read, with the head of its form and the bytes of its JSON."""
 
 
 class Batch:
@@ -92,9 +88,9 @@ class RedisValues:
             self.sizes.saw(lookup, len(batch.forms), batch.size_bytes)
 
     async def read(
-        self, lookup: Lookup[K, V], keys: Mapping[str, K], raws: Mapping[str, bytes | None]
+        self, lookup: Lookup[K, V], keys: Sequence[K], names: Sequence[str], raws: Mapping[str, bytes | None]
     ) -> dict[str, Value]:
-        """Gives what forms stand for, by name. What cannot be read is deleted."""
+        """Gives what the forms under some of the keys' names stand for, by name. What cannot be read is deleted."""
         values: dict[str, Value] = {}
         unreadable: list[str] = []
         without_body: dict[str, Form] = {}
@@ -110,25 +106,27 @@ class RedisValues:
             form = None if plain is None else read_form(plain)
             if form is None:
                 unreadable.append(name)
-            elif form.digest:
-                body = self._bodies.find(lookup.kind, form.digest)
+                continue
+            head, data, digest = form
+            if digest:
+                body = self._bodies.find(lookup.kind, digest)
                 if body is None:
                     without_body[name] = form
                 else:
-                    values[name] = Value(form.head, body.value, body.json_bytes)
+                    values[name] = head, body.value, body.json_bytes
             else:
                 try:
-                    value = None if form.head.absent else read_value(lookup.value_type, form.data)
-                    values[name] = Value(form.head, value, len(form.data))
+                    value = None if head.absent else read_value(lookup.value_type, data)
+                    values[name] = head, value, len(data)
                 except ValueError:
                     unreadable.append(name)
         if without_body:
-            tenants = {form.digest: lookup.tenant_of(keys[name]) for name, form in without_body.items()}
+            key_of = dict(zip(names, keys, strict=True))
+            tenants = {digest: lookup.tenant_of(key_of[name]) for name, (_, _, digest) in without_body.items()}
             found = await self._bodies_of(lookup, tenants)
-            for name, form in without_body.items():
-                if form.digest in found:
-                    body = found[form.digest]
-                    values[name] = Value(form.head, body.value, body.json_bytes)
+            for name, (head, _, digest) in without_body.items():
+                if digest in found:
+                    values[name] = head, found[digest].value, found[digest].json_bytes
         if unreadable:
             _log.warning("cache_value_unreadable", kind=lookup.kind, count=len(unreadable))
             await self._guard.attempt("delete", lambda: self.delete(unreadable))

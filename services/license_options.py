@@ -82,7 +82,10 @@ def held_license(user: User, held: License, skus: Sequence[SubscribedSku]) -> He
 
 def find_sku(skus: Sequence[SubscribedSku], sku_id: str) -> SubscribedSku | None:
     """The tenant's entry of a product; None where it holds none."""
-    return next((sku for sku in skus if sku.sku_id == sku_id), None)
+    for sku in skus:
+        if sku.sku_id == sku_id:
+            return sku
+    return None
 
 
 def license_options(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
+from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
 
 from services.models import (
@@ -78,17 +79,18 @@ class Lookup(Generic[_K_contra, _V_co]):
         """Gives what follows the namespace in the key."""
         return self.keys([key])[0]
 
-    def keys(self, keys: Iterable[_K_contra]) -> list[str]:
-        """Gives the same for each of many, which mostly belong to a few tenants."""
+    def keys(self, keys: Iterable[_K_contra], prefix: str = "") -> list[str]:
+        """Gives the same for each of many, which mostly belong to a few tenants, behind a prefix."""
         beginnings: dict[str, str] = {}
-        tenant_of, id_of = self.tenant_of, self.id_of
+        tenant_of, id_of, is_guid = self.tenant_of, self.id_of, _GUID.fullmatch
         found = []
         for key in keys:
             tenant = tenant_of(key)
             beginning = beginnings.get(tenant)
             if beginning is None:
-                beginning = beginnings[tenant] = f"{{{_plain(tenant)}}}:{self.kind}:"
-            found.append(beginning + _plain(id_of(key)))
+                beginning = beginnings[tenant] = f"{prefix}{{{_plain(tenant)}}}:{self.kind}:"
+            id = id_of(key)
+            found.append(beginning + (id if is_guid(id) else _plain(id)))
         return found
 
 
@@ -132,25 +134,12 @@ def _itself(key: str) -> str:
     return key
 
 
-def _tenant(key: UserRef | RoleRef | SubscriptionRef) -> str:
-    return key.tenant_id
-
-
-def _user(key: UserRef) -> str:
-    return key.user_id
-
-
-def _role(key: RoleRef) -> str:
-    return key.role_id
-
-
-def _offer(key: OfferKey) -> str:
-    return key.offer_id
-
-
-def _subscription(key: SubscriptionRef) -> str:
-    return key.subscription_id
-
+# Asked for each of thousands of keys: half the time of functions of our own.
+_tenant: Callable[[UserRef | RoleRef | SubscriptionRef], str] = attrgetter("tenant_id")
+_user: Callable[[UserRef], str] = attrgetter("user_id")
+_role: Callable[[RoleRef], str] = attrgetter("role_id")
+_offer: Callable[[OfferKey], str] = attrgetter("offer_id")
+_subscription: Callable[[SubscriptionRef], str] = attrgetter("subscription_id")
 
 # mypy has no way to say that a union is a type's value, so these are taken as they are.
 _SKU_ID: type[str | None] = str | None  # type: ignore[assignment]
