@@ -151,10 +151,17 @@ async def fetch_key_set(url: str) -> Mapping[str, VerificationKey]:
 
 def _proxy_for(url: str) -> str | None:
     """The proxy that the environment names. It cannot know this machine's loopback addresses."""
-    parts = urlsplit(url)
-    if is_loopback(parts.hostname) or proxy_bypass(parts.netloc):
+    parts, proxies = urlsplit(url), getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy is None or is_loopback(parts.hostname) or proxy_bypass(parts.netloc):
         return None
-    return getproxies().get(parts.scheme)
+    if "://" not in proxy:
+        return f"http://{proxy}"
+    if not proxy.lower().startswith(("http://", "https://")):
+        raise KeysUnavailable(
+            f"the environment names a proxy of a kind that is not supported ({urlsplit(proxy).scheme})"
+        )
+    return proxy
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:

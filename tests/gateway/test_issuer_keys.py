@@ -111,6 +111,52 @@ async def test_an_answer_that_is_no_key_set_is_told_by_its_reason(issuer, change
     assert issuer.requests == ["/keys"]
 
 
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    """Names proxies in the environment, and no others."""
+
+    def name(**proxies: str) -> None:
+        for variable in PROXIES:
+            monkeypatch.delenv(variable, raising=False)
+            monkeypatch.delenv(variable.lower(), raising=False)
+        for variable, address in proxies.items():
+            monkeypatch.setenv(variable.lower(), address)
+
+    return name
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
+@pytest.mark.parametrize("scheme", ["http://", ""])
+async def test_keys_of_another_machine_come_through_the_proxy_that_the_environment_names(
+    issuer, environment, variable, scheme
+):
+    environment(**{variable: scheme + issuer.url.removeprefix("http://").removesuffix("/keys")})
+
+    assert await PublishedKeys("http://issuer.example/its/keys").refresh() > 0
+
+    assert issuer.requests == ["http://issuer.example/its/keys"]
+
+
+async def test_a_loopback_address_and_what_the_environment_exempts_are_asked_directly(issuer, environment):
+    environment(HTTP_PROXY="http://127.0.0.1:1", NO_PROXY="issuer.invalid")
+
+    assert await PublishedKeys(issuer.url).refresh() > 0
+    with pytest.raises(KeysUnavailable, match="ClientConnectorDNSError"):
+        await PublishedKeys("http://issuer.invalid/keys").refresh()
+
+
+async def test_a_proxy_of_another_kind_is_told_without_its_address(environment):
+    environment(ALL_PROXY="socks5://user:secret@127.0.0.1:1")
+
+    with pytest.raises(KeysUnavailable) as caught:
+        await PublishedKeys("http://issuer.example/keys").refresh()
+
+    assert str(caught.value) == "the environment names a proxy of a kind that is not supported (socks5)"
+
+
 async def test_an_issuer_that_does_not_listen_is_told_so():
     with pytest.raises(KeysUnavailable) as caught:
         await PublishedKeys("http://127.0.0.1:1/keys").refresh()
