@@ -98,3 +98,10 @@ def redis_url(redis_server_url: str) -> str:
     with Redis.from_url(redis_server_url) as client:
         client.flushall()
     return redis_server_url
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    """A client of that Redis, to look at what is in it."""
+    with Redis.from_url(redis_url) as client:
+        yield client

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
-from redis import Redis
 
 from sandbox.faults import read_rules
 from sandbox.people import stable_id
@@ -24,12 +23,6 @@ query ($tenant: UUID!) {
   }
 }
 """
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture

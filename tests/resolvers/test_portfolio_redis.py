@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 from redis import Redis
@@ -17,12 +16,6 @@ PORTFOLIO = """
 """
 PRODUCTS = "query ($t: UUID!) { tenant(by: {microsoftId: $t}) { subscribedSkus { availableUnits } } }"
 FIRST = "{ viewer { name } }"
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture

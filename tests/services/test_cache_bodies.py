@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from redis import Redis
 
 from services.cache import LookupCache
 from services.cache_bodies import BODY_OVER_BYTES, BODY_SECONDS, MOST_BODIES, MOST_STORED, Bodies, Body
@@ -25,12 +24,6 @@ PLANS = tuple(
 def licenses(tenant_id: str, name: str = "Office 365 E3") -> list[License]:
     """A fresh list each time, as two answers of Microsoft are."""
     return [License(tenant_id, "05e9a617-0261-4cee-bb44-138d3ef5d965", "SPE_E3", name, "group1", PLANS)]
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
-from redis import Redis
 
 from services.cache import LARGEST_ENTRY_BYTES, Absent, LookupCache, connect_cache
 from services.generations import UNCHANGING
@@ -20,12 +19,6 @@ OTHER_ID = "22222222-2222-4222-8222-222222222222"
 DOMAINS_KEY = f"gw:3:{NAMESPACE}:{{{TENANT_ID}}}:domains:"
 GENERATION_KEY = f"gw:3:{NAMESPACE}:{{{TENANT_ID}}}:generation:users"
 SHORT: Lookup[str, str] = Lookup("short", str, 2, lambda _: "", lambda key: key)
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from redis import Redis
@@ -15,12 +15,6 @@ from tests.services.cache_steps import NUMBERS, TEXTS, connect, store, values
 
 TENANTS = [f"11111111-1111-4111-8111-{number:012x}" for number in range(500)]
 MEBIBYTE = 1024 * 1024
-
-
-@pytest.fixture
-def redis(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture
