@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from contextvars import Context, copy_context
 from itertools import zip_longest
@@ -38,7 +38,8 @@ STORED_AT_ONCE: Final = 32
 STORE_TOGETHER_SECONDS: Final = 0.1
 """What lands of a larger question is stored together this often, since storing takes time from fetching."""
 
-Fetch = Callable[[Sequence[K]], Awaitable[Sequence[V | Exception]]]
+Fetch = Callable[[K], Awaitable[V]]
+"""Asks for one key, which is a call or more: Partner Center answers none of these look-ups for many at once."""
 _Name = tuple[str, object, Generation]
 
 
@@ -46,13 +47,11 @@ class Flight:
     """One key's fetch. `answer` is a value or an exception, as a result."""
 
     __slots__ = (
-        *("answer", "begun_with", "claimed", "context", "ends_at", "fellows", "generation"),
-        *("name", "one_by_one", "storable", "task", "turn", "waiters"),
+        *("answer", "begun_with", "claimed", "context", "ends_at", "generation"),
+        *("name", "storable", "task", "turn", "waiters"),
     )
 
-    def __init__(
-        self, kind: str, key: object, looked: Looked[Any], ends_at: float, begun_with: int, *, one_by_one: bool
-    ) -> None:
+    def __init__(self, kind: str, key: object, looked: Looked[Any], ends_at: float, begun_with: int) -> None:
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.name = kind, key, looked.generation
         self.generation = looked.generation
@@ -60,7 +59,6 @@ class Flight:
         self.ends_at = ends_at
         self.begun_with = begun_with
         """How many keys the request wants that it flies for."""
-        self.one_by_one = one_by_one
         self.claimed = False
         """Whether it may fly, as far as other replicas are concerned."""
         self.context: Context | None = None
@@ -68,17 +66,15 @@ class Flight:
         self.turn: Turn | None = None
         self.waiters = 0
         self.task: asyncio.Task[None] | None = None
-        self.fellows: Sequence[Flight] = ()
-        """Those that the same task flies."""
 
     def is_smaller_for(self, keys: int) -> bool:
-        """Whether it would go earlier as one of so many keys: it flies alone, and its turn has not come."""
+        """Whether it would go earlier as one of so many keys: its turn has not come."""
         waits = self.turn is None or not self.turn.has_come
-        return waits and self.one_by_one and is_much_larger(self.begun_with, keys) and not self.answer.done()
+        return waits and is_much_larger(self.begun_with, keys) and not self.answer.done()
 
     def give_up(self) -> None:
         self.answer.cancel()
-        if self.task is not None and all(one.answer.done() for one in self.fellows):
+        if self.task is not None:
             self.task.cancel()
 
 
@@ -108,14 +104,11 @@ class Flights:
         return self._under_way.get((lookup.kind, key, generation))
 
     def begin(
-        self, lookup: Lookup[K, V], looked: Mapping[K, Looked[V]], fetch: Fetch[K, V], *, one_by_one: bool, shared: bool
+        self, lookup: Lookup[K, V], looked: Mapping[K, Looked[V]], fetch: Fetch[K, V], *, shared: bool
     ) -> dict[K, Flight]:
         """Begins to fetch. With `shared` what another replica fetches just now is waited for, a moment."""
         ends_at = time.monotonic() + seconds_left()
-        flights = {
-            key: Flight(lookup.kind, key, one, ends_at, len(looked), one_by_one=one_by_one)
-            for key, one in looked.items()
-        }
+        flights = {key: Flight(lookup.kind, key, one, ends_at, len(looked)) for key, one in looked.items()}
         for flight in flights.values():
             self._under_way.setdefault(flight.name, flight)
         claimable = {key: one for key, one in flights.items() if one.storable and shared and self._cache.shared}
@@ -128,7 +121,8 @@ class Flights:
             by_turns = {key: others[key] for key in _by_turns(lookup, others)}
             self._go(self._fly_by_and_by(lookup, by_turns, fetch, asyncio.Semaphore(MOST_BEGUN)))
         else:
-            self._fly(lookup, others, fetch)
+            for key, flight in others.items():
+                self._fly(lookup, key, flight, fetch)
         return flights
 
     def hurry(self, lookup: Lookup[K, V], joined: Mapping[K, Flight], fetch: Fetch[K, V], *, keys: int) -> None:
@@ -145,27 +139,20 @@ class Flights:
             if flight.task is not None:
                 flight.task.cancel()
                 flight.task = flight.turn = None
-            self._fly(lookup, {key: flight}, fetch)
+            self._fly(lookup, key, flight, fetch)
 
-    def _fly(self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V]) -> None:
-        wanted = {key: one for key, one in flights.items() if one.task is None and not one.answer.done()}
-        alone = [{key: flight} for key, flight in wanted.items() if flight.one_by_one]
-        for group in alone or ([wanted] if wanted else []):
-            fellows = tuple(group.values())
-            task = self._go(self._fetch(lookup, group, fetch), fellows[0].context)
-            for flight in fellows:
-                flight.task, flight.fellows, flight.claimed = task, fellows, True
+    def _fly(self, lookup: Lookup[K, V], key: K, flight: Flight, fetch: Fetch[K, V]) -> None:
+        if flight.task is None and not flight.answer.done():
+            flight.claimed = True
+            flight.task = self._go(self._fetch(lookup, key, flight, fetch), flight.context)
 
     async def _fly_by_and_by(
         self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V], places: asyncio.Semaphore
     ) -> None:
         """Begins some, and each other one when one of these has ended: a task that only waits takes memory, too."""
-        if not all(flight.one_by_one for flight in flights.values()):
-            self._fly(lookup, flights, fetch)
-            return
         for number, (key, flight) in enumerate(flights.items(), 1):
             await places.acquire()
-            self._fly(lookup, {key: flight}, fetch)
+            self._fly(lookup, key, flight, fetch)
             if flight.task is None:
                 places.release()
             else:
@@ -179,32 +166,25 @@ class Flights:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _fetch(self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V]) -> None:
-        keys = list(flights)
-        turn = watch_turn()
-        for flight in flights.values():
-            flight.turn = turn
-        answers: Sequence[V | Exception] | None = None
+    async def _fetch(self, lookup: Lookup[K, V], key: K, flight: Flight, fetch: Fetch[K, V]) -> None:
+        turn = flight.turn = watch_turn()
+        answer: object
         try:
-            fetched = await fetch(keys)
-            if len(fetched) != len(keys):
-                raise RuntimeError(f"{lookup.kind}: {len(fetched)} answers to {len(keys)} keys")
-            answers = fetched
+            answer = await fetch(key)
         except Exception as error:
-            answers = [error] * len(keys)
+            answer = error
+        except BaseException:  # it was cancelled
+            answer = UpstreamError()
+            raise
         finally:
-            if answers is None:  # it was cancelled
-                answers = [UpstreamError()] * len(keys)
-            for key, answer in zip(keys, answers, strict=True):
-                if flights[key].turn is turn:  # else it flies for another request by now
-                    self._land(lookup, key, flights[key], answer)
+            if flight.turn is turn:  # else it flies for another request by now
+                self._land(lookup, key, flight, answer)
 
     async def _share(self, lookup: Lookup[K, V], flights: Mapping[K, Flight], fetch: Fetch[K, V]) -> None:
         """Fetches what no other replica fetches, and waits for what one does."""
         keys, places = _by_turns(lookup, flights), asyncio.Semaphore(MOST_BEGUN)
-        at_once = CLAIMED_AT_ONCE if all(flight.one_by_one for flight in flights.values()) else len(keys)
-        for start in range(0, len(keys), at_once):
-            some = {key: flights[key] for key in keys[start : start + at_once]}
+        for start in range(0, len(keys), CLAIMED_AT_ONCE):
+            some = {key: flights[key] for key in keys[start : start + CLAIMED_AT_ONCE]}
             if start:
                 await asyncio.sleep(CLAIM_AGAIN_SECONDS)
                 # What a smaller request wants meanwhile is in its hands.
@@ -241,7 +221,8 @@ class Flights:
             left = [key for key in left if not flights[key].answer.done()]
             if not left:
                 return
-        self._fly(lookup, {key: flights[key] for key in left}, fetch)
+        for key in left:
+            self._fly(lookup, key, flights[key], fetch)
 
     def _land(self, lookup: Lookup[K, V], key: K, flight: Flight, answer: object) -> None:
         value = _absent_of(answer) if isinstance(answer, Exception) else answer
@@ -261,7 +242,7 @@ class Flights:
             self._end(flight)
         if not flight.answer.done():
             flight.answer.set_result(answer)
-        flight.task, flight.fellows = None, ()  # which refer to it: what it brought is let go with it
+        flight.task = None  # which refers to it: what it brought is let go with it
 
     async def _store(self) -> None:
         while self._landed:

@@ -138,18 +138,8 @@ class Reader:
 
     async def read_many(self, lookup: Lookup[K, V], keys: Sequence[K], fetch: Fetch[K, V]) -> list[V | Exception]:
         """One answer a key, in order: kept, else fetched and then kept. A failed key is its exception."""
-        return await self._reads.read_many(lookup, keys, fetch, self._max_age_seconds, trace=self._trace)
-
-    async def read_each(
-        self, lookup: Lookup[K, V], keys: Sequence[K], fetch: Callable[[K], Awaitable[V]]
-    ) -> list[V | Exception]:
-        """The same, where a key is a call: each is kept, shared and given up by itself."""
-
-        async def fetch_one(one: Sequence[K]) -> list[V | Exception]:
-            return [await fetch(one[0])]
-
         max_age_seconds = None if lookup.settled else self._max_age_seconds
-        return await self._reads.read_many(lookup, keys, fetch_one, max_age_seconds, one_by_one=True, trace=self._trace)
+        return await self._reads.read_many(lookup, keys, fetch, max_age_seconds, self._trace)
 
 
 async def fetch_each(keys: Sequence[K], fetch: Callable[[K], Awaitable[V]]) -> list[V | Exception]:
@@ -168,6 +158,6 @@ def read_through(reader: Reader, lookup: Lookup[K, V], fetch: Callable[[K], Awai
     """A loader for a look-up that Partner Center answers one key at a time: n misses cost n calls."""
 
     async def batch(keys: list[K]) -> list[V | Exception]:
-        return await reader.read_each(lookup, keys, fetch)
+        return await reader.read_many(lookup, keys, fetch)
 
     return Loader(batch)

@@ -51,13 +51,11 @@ class SharedReads:
         keys: Sequence[K],
         fetch: Fetch[K, V],
         max_age_seconds: float | None = None,
-        *,
-        one_by_one: bool = False,
         trace: ReadTrace | None = None,
     ) -> list[V | Exception]:
         """One answer a key, in order. A failed key is its exception, unless an older copy stands in for it.
 
-        `one_by_one` says that `fetch` asks a call a key: then each is asked for, kept and given up by itself.
+        Each key is asked for, kept and given up by itself.
         """
         looked = await self.cache.look_up(lookup, keys)
         if trace is not None:
@@ -77,11 +75,11 @@ class SharedReads:
                 ageing[key] = one
         use.cache_hits += len(keys) - len(missing)
         if ageing:
-            self._renew(lookup, ageing, fetch, one_by_one=one_by_one)
+            self._renew(lookup, ageing, fetch)
         if not missing:
             return answers
         use.cache_misses += len(missing)
-        fetched = await self._fetch(lookup, missing, fetch, one_by_one=one_by_one, join=max_age_seconds is None)
+        fetched = await self._fetch(lookup, missing, fetch, join=max_age_seconds is None)
         for index, key in enumerate(keys):
             if key in missing:
                 answers[index] = self._or_older(lookup, key, missing[key], fetched[key], max_age_seconds)
@@ -114,7 +112,7 @@ class SharedReads:
         return kept.value
 
     async def _fetch(
-        self, lookup: Lookup[K, V], missing: Mapping[K, Looked[V]], fetch: Fetch[K, V], *, one_by_one: bool, join: bool
+        self, lookup: Lookup[K, V], missing: Mapping[K, Looked[V]], fetch: Fetch[K, V], *, join: bool
     ) -> dict[K, V | Exception]:
         """Fetches what nobody fetches yet, and waits for the rest."""
         joined: dict[K, Flight] = {}
@@ -128,9 +126,9 @@ class SharedReads:
         if own and seconds_left() < LEAST_SECONDS:
             answers: dict[K, V | Exception] = dict.fromkeys(own, no_time_left())
             return answers | await self._flights.wait_for(joined)
-        if joined and one_by_one:
+        if joined:
             self._flights.hurry(lookup, joined, fetch, keys=len(missing))
-        flights = joined | self._flights.begin(lookup, own, fetch, one_by_one=one_by_one, shared=join)
+        flights = joined | self._flights.begin(lookup, own, fetch, shared=join)
         answers = await self._flights.wait_for(flights)
         # Another request's time being over is no reason for this one to go without.
         ends_at = time.monotonic() + seconds_left()
@@ -140,12 +138,10 @@ class SharedReads:
             if isinstance(answers[key], (Timeout, Throttled)) and flight.ends_at + LEAST_SECONDS < ends_at
         }
         if again and seconds_left() >= LEAST_SECONDS:
-            answers |= await self._fetch(lookup, again, fetch, one_by_one=one_by_one, join=join)
+            answers |= await self._fetch(lookup, again, fetch, join=join)
         return answers
 
-    def _renew(
-        self, lookup: Lookup[K, V], ageing: Mapping[K, Looked[V]], fetch: Fetch[K, V], *, one_by_one: bool
-    ) -> None:
+    def _renew(self, lookup: Lookup[K, V], ageing: Mapping[K, Looked[V]], fetch: Fetch[K, V]) -> None:
         """Asks anew in the background, once a key; nobody waits for it, and its failure is only logged."""
         due: dict[K, Looked[V]] = {}
         for key, one in ageing.items():
@@ -158,20 +154,18 @@ class SharedReads:
             self._renewing.add(name)
         if due:
             # Without the request's context: its time limit, its turn and its counters end with it.
-            work = self._renew_now(lookup, due, fetch, one_by_one=one_by_one)
+            work = self._renew_now(lookup, due, fetch)
             task = asyncio.get_running_loop().create_task(work, context=Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _renew_now(
-        self, lookup: Lookup[K, V], due: Mapping[K, Looked[V]], fetch: Fetch[K, V], *, one_by_one: bool
-    ) -> None:
+    async def _renew_now(self, lookup: Lookup[K, V], due: Mapping[K, Looked[V]], fetch: Fetch[K, V]) -> None:
         start_deadline(RENEWAL_SECONDS)
         ask_in_turn("renewals", is_job=True)
         try:
             mine = await self.cache.claim(lookup, {key: one.generation for key, one in due.items()})
             left = {key: due[key] for key in mine if self._flights.of(lookup, key, due[key].generation) is None}
-            begun = self._flights.begin(lookup, left, fetch, one_by_one=one_by_one, shared=False)
+            begun = self._flights.begin(lookup, left, fetch, shared=False)
             answers = await self._flights.wait_for(begun)
             failed = [key for key, answer in answers.items() if _calls_for_a_stand_in(answer)]
         except Exception:

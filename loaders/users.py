@@ -95,7 +95,7 @@ def roles_by_user(
     async def of_tenant(tenant_id: str, refs: Sequence[UserRef]) -> list[list[DirectoryRole] | Exception]:
         if await fewer_by_role(tenant_id, refs):
             return await from_members(tenant_id, refs)
-        return await reader.read_each(USER_ROLES, refs, partner_center.list_user_roles)
+        return await reader.read_many(USER_ROLES, refs, partner_center.list_user_roles)
 
     async def batch(refs: list[UserRef]) -> list[list[DirectoryRole] | Exception]:
         by_tenant: dict[str, list[UserRef]] = defaultdict(list)

@@ -15,7 +15,7 @@ import asyncio
 import math
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -184,8 +184,8 @@ class Transport:
         )
         raise self._admission.throttled_error(call.scope, error) if answer.status == 429 else error
 
-    async def _read(self, call: _Call) -> Answer:
-        return await self._retries.read(
+    def _read(self, call: _Call) -> Awaitable[Answer]:
+        return self._retries.read(
             lambda request_id: self._send(call, request_id),
             call.request_id,
             lambda longest: self._admission.may_repeat(call.scope, longest),
@@ -200,7 +200,10 @@ class Transport:
         try:
             started = time.monotonic()
             try:
-                answer = await self._send_with_token(call)
+                token = self._tokens.at_hand() or await self._token()
+                answer = await self._send_once(call, token)
+                if answer.status == 401 and not is_mfa_missing(read_fault(answer.body), answer.reason_phrase):
+                    answer = await self._send_with_another_token(call, token)
             except UpstreamError as error:
                 admitted.outcome = _outcome(error, time.monotonic() - started)
                 self._on_event(CallEvent.FAILED)
@@ -216,25 +219,18 @@ class Transport:
         finally:
             self._admission.leave(admitted)
 
-    async def _send_with_token(self, call: _Call) -> Answer:
-        """Sends; after a 401 once more with a new token, which all calls that met the same 401 share.
+    async def _send_with_another_token(self, call: _Call, token: str) -> Answer:
+        """Sends once more after a 401, with a new token, which all calls that met the same 401 share.
 
-        The second try is a new request to Microsoft (the first was answered), so it has another id; the id
-        is derived, so that a repeat of the whole call makes the same two requests.
+        It is a new request to Microsoft (the first was answered), so it has another id; the id is derived, so that
+        a repeat of the whole call makes the same two requests.
         """
-        token = await self._token()
-        answer = await self._send_once(call, token)
-        if answer.status != 401 or is_mfa_missing(read_fault(answer.body), answer.reason_phrase):
-            return answer
         self._tokens.invalidate(token)
         token = await self._token()
         return await self._send_once(replace(call, request_id=str(uuid5(NAMESPACE_URL, call.request_id))), token)
 
     async def _token(self) -> str:
         """Gives a token, or Timeout where the request's time does not allow to wait for one."""
-        at_hand = self._tokens.at_hand()
-        if at_hand is not None:
-            return at_hand
         longest = seconds_to_wait()
         if longest == math.inf:
             return await self._tokens.get()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from loaders.shared_reads import SharedReads
@@ -26,17 +25,17 @@ class Upstream:
         self.go_on = asyncio.Event()
         self.go_on.set()
 
-    async def fetch(self, keys: Sequence[str]) -> list[int | Exception]:
-        self.asked += keys
+    async def fetch(self, key: str) -> int:
+        self.asked.append(key)
         number = len(self.asked)
         try:
             await self.go_on.wait()
         except asyncio.CancelledError:
-            self.cancelled += keys
+            self.cancelled.append(key)
             raise
         if self.failure is not None:
             raise self.failure
-        return [number] * len(keys)
+        return number
 
 
 class Bench:
@@ -49,10 +48,8 @@ class Bench:
         self.reads = SharedReads(self.cache)
         self.upstream = Upstream()
 
-    async def read(self, *keys: str, max_age: float | None = None, together: bool = False) -> list[Any]:
-        return await self.reads.read_many(
-            NUMBERS, keys or ("a",), self.upstream.fetch, max_age, one_by_one=not together
-        )
+    async def read(self, *keys: str, max_age: float | None = None) -> list[Any]:
+        return await self.reads.read_many(NUMBERS, keys or ("a",), self.upstream.fetch, max_age)
 
 
 async def settle() -> None:

@@ -57,13 +57,13 @@ async def test_a_bounded_number_is_asked_at_a_time_and_every_key_is_answered(ben
 async def test_each_tenant_has_its_turn_before_the_first_has_another(bench: Bench):
     asked: list[tuple[str, str]] = []
 
-    async def fetch(keys):
-        asked.extend(keys)
+    async def fetch(key):
+        asked.append(key)
         await asyncio.sleep(0)
-        return [1] * len(keys)
+        return 1
 
     keys = [(tenant, str(number)) for tenant in "abc" for number in range(MOST_BEGUN)]
-    answers = await bench.reads.read_many(PEOPLE, keys, fetch, one_by_one=True)
+    answers = await bench.reads.read_many(PEOPLE, keys, fetch)
 
     assert answers == [1] * len(keys)
     assert asked[:6] == [("a", "0"), ("b", "0"), ("c", "0"), ("a", "1"), ("b", "1"), ("c", "1")]

@@ -57,10 +57,10 @@ async def test_a_renewal_is_on_nobodys_account_and_has_its_own_time_and_the_last
     start_deadline(10)
     seen = []
 
-    async def fetch(keys):
+    async def fetch(_):
         seen.append((current_asker().is_job, seconds_left() > 20))
         current_use().calls += 1
-        return [9]
+        return 9
 
     await bench.reads.read_many(NUMBERS, ["a"], fetch)
     await settle()

@@ -108,7 +108,7 @@ async def test_a_failed_key_is_not_kept_and_the_others_are():
         return [key]
 
     async def read():
-        return await reader.read_many(DOMAINS, ["a", "b"], lambda missing: fetch_each(missing, fetch))
+        return await reader.read_many(DOMAINS, ["a", "b"], fetch)
 
     first = await read()
     failing = False
@@ -128,7 +128,7 @@ async def test_nothing_older_than_asked_for_is_taken_from_the_cache(max_age, hit
     async def fetch(key):
         return [key]
 
-    await Reader(reads).read_many(DOMAINS, ["a"], lambda missing: fetch_each(missing, fetch))
+    await Reader(reads).read_many(DOMAINS, ["a"], fetch)
     [kept] = await Reader(reads, max_age).at_hand(DOMAINS, ["a"])
 
     assert (kept is not None) is hit

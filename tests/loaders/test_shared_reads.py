@@ -65,13 +65,13 @@ async def test_they_share_a_failure_too_and_it_is_not_kept(bench):
 async def test_who_wants_one_of_many_keys_waits_for_that_one_only(bench):
     held = asyncio.Event()
 
-    async def fetch(keys):
-        bench.upstream.asked += keys
-        if keys != ["a"]:
+    async def fetch(key):
+        bench.upstream.asked.append(key)
+        if key != "a":
             await held.wait()
-        return [7]
+        return 7
 
-    many = asyncio.create_task(bench.reads.read_many(NUMBERS, ["a", "b"], fetch, one_by_one=True))
+    many = asyncio.create_task(bench.reads.read_many(NUMBERS, ["a", "b"], fetch))
     await settle()
 
     assert await bench.read("a") == [7]
@@ -82,12 +82,12 @@ async def test_who_wants_one_of_many_keys_waits_for_that_one_only(bench):
 
 
 async def test_what_was_answered_is_kept_although_the_rest_was_given_up(bench):
-    async def fetch(keys):
-        if keys != ["a"]:
+    async def fetch(key):
+        if key != "a":
             await asyncio.Event().wait()
-        return [7]
+        return 7
 
-    many = asyncio.create_task(bench.reads.read_many(NUMBERS, ["a", "b"], fetch, one_by_one=True))
+    many = asyncio.create_task(bench.reads.read_many(NUMBERS, ["a", "b"], fetch))
     await settle()
     many.cancel()
     await settle()
@@ -130,10 +130,9 @@ async def test_a_waiter_that_is_cancelled_leaves_the_fetch_to_the_others(bench):
     assert bench.upstream.cancelled == []
 
 
-@pytest.mark.parametrize("together", [False, True])
-async def test_the_last_waiter_that_is_cancelled_ends_the_fetch_and_the_next_one_begins_another(bench, together):
+async def test_the_last_waiter_that_is_cancelled_ends_the_fetch_and_the_next_one_begins_another(bench):
     bench.upstream.go_on.clear()
-    asking = [asyncio.create_task(bench.read("a", "b", together=together)) for _ in range(2)]
+    asking = [asyncio.create_task(bench.read("a", "b")) for _ in range(2)]
     await settle()
     for task in asking:
         task.cancel()
@@ -142,29 +141,6 @@ async def test_the_last_waiter_that_is_cancelled_ends_the_fetch_and_the_next_one
 
     bench.upstream.go_on.set()
     assert await bench.read("a") == [3]
-
-
-async def test_a_fetch_together_goes_on_while_one_of_its_keys_is_waited_for(bench):
-    bench.upstream.go_on.clear()
-    both = asyncio.create_task(bench.read("a", "b", together=True))
-    await settle()
-    one = asyncio.create_task(bench.read("b"))
-    await settle()
-    both.cancel()
-    await settle()
-    bench.upstream.go_on.set()
-
-    assert await one == [2]
-    assert bench.upstream.asked == ["a", "b"]
-
-
-async def test_an_answer_too_few_is_an_error_of_every_key_and_nobody_waits_for_ever(bench):
-    async def fetch(keys):
-        return []
-
-    answers = await bench.reads.read_many(NUMBERS, ["a", "b"], fetch)
-
-    assert [type(answer) for answer in answers] == [RuntimeError, RuntimeError]
 
 
 async def test_nothing_is_left_over_after_many_reads(bench):
@@ -276,7 +252,7 @@ async def test_closing_ends_what_is_under_way_and_whoever_waits_is_told(bench):
 async def test_look_ups_of_other_kinds_do_not_mix(bench):
     assert await bench.read() == [1]
 
-    async def fetch(keys):
-        return [["a.example"]]
+    async def fetch(key):
+        return [f"{key}.example"]
 
     assert await bench.reads.read_many(DOMAINS, ["a"], fetch) == [["a.example"]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -30,8 +29,7 @@ class Upstream:
         self.failure: Exception | None = None
         self._under_way: list[asyncio.Event] = []
 
-    async def fetch(self, keys: Sequence[str]) -> list[int | Exception]:
-        [key] = keys
+    async def fetch(self, key: str) -> int:
         slot = await self.slots.take(key)
         try:
             self.asked.append(key)
@@ -42,13 +40,13 @@ class Upstream:
             self.slots.give_back(slot)
         if self.failure is not None:
             raise self.failure
-        return [int(key.partition("-")[2])]
+        return int(key.partition("-")[2])
 
     def ask(self, who: str, *keys: str, seconds: float = 60) -> asyncio.Task[list[Any]]:
         async def read() -> list[Any]:
             ask_in_turn(who)
             start_deadline(seconds)
-            return await self.reads.read_many(NUMBERS, keys, self.fetch, one_by_one=True)
+            return await self.reads.read_many(NUMBERS, keys, self.fetch)
 
         return asyncio.create_task(read())
 
