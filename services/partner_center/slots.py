@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from services.deadlines import no_time_left, seconds_to_wait
+from services.time_limits import TimeLimits
 from services.upstream_turns import current_asker, turn_has_come
 from services.upstream_use import current_use
 
@@ -66,6 +67,7 @@ class Slots:
 
     def __init__(self, total: int, per_tenant: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._limits = TimeLimits()
         self._total = _Limit(total)
         self._per_tenant = per_tenant
         self._halved: dict[str | None, _Limit] = {}
@@ -103,8 +105,7 @@ class Slots:
             return slot
         started = self._clock()
         try:
-            longest = seconds_to_wait()
-            async with asyncio.timeout(None if longest == math.inf else longest):
+            with self._limits.within(seconds_to_wait()):
                 await asker.take_place(tenant_id)
                 try:
                     await self._wait(slot)

@@ -12,7 +12,6 @@ transport is used without its client, which does all three.
 from __future__ import annotations
 
 import asyncio
-import math
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -43,6 +42,7 @@ from services.partner_center.wire_errors import (
     read_error,
     read_fault,
 )
+from services.time_limits import TimeLimits
 from services.upstream_use import current_use
 
 CONNECT_SECONDS = 3.0
@@ -127,6 +127,7 @@ class Transport:
             Slots(max_in_flight, max_in_flight_per_tenant), gates or Gates(), breakers or Breakers(), on_event
         )
         self._retries = retries or Retries()
+        self._limits = TimeLimits()
         self._on_event = on_event
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
@@ -231,11 +232,8 @@ class Transport:
 
     async def _token(self) -> str:
         """Gives a token, or Timeout where the request's time does not allow to wait for one."""
-        longest = seconds_to_wait()
-        if longest == math.inf:
-            return await self._tokens.get()
         try:
-            async with asyncio.timeout(longest):
+            with self._limits.within(seconds_to_wait()):
                 return await self._tokens.get()
         except TimeoutError:
             raise no_time_left() from None
@@ -252,7 +250,7 @@ class Transport:
             use.calls += 1
             if call.method not in READS:
                 use.write_correlation_ids.append(correlation_id)
-            async with asyncio.timeout(total_seconds):
+            with self._limits.within(total_seconds):
                 answer = await self._exchange(request)
             status = answer.status
         except tuple(FOREIGN) as error:
