@@ -16,6 +16,8 @@ from services.partner_center.slots import Slot, Slots
 class CallEvent(Enum):
     """What is worth counting. The values are labels of metrics."""
 
+    __hash__ = object.__hash__  # each is one object; Enum's own is a function in Python, at every call
+
     ANSWERED = "answered"
     FAILED = "failed"
     THROTTLED = "throttled"

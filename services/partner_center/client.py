@@ -339,11 +339,10 @@ def _active(user: User) -> User:
 
 
 def _path(tenant_id: str, *parts: str) -> str:
-    return "/customers/" + "/".join(map(_quoted, (tenant_id, *parts)))
-
-
-def _quoted(part: str) -> str:
-    return part if _NOTHING_TO_QUOTE.fullmatch(part) else quote(part, safe="")
+    steps = (tenant_id, *parts)
+    if not _NOTHING_TO_QUOTE.fullmatch("".join(steps)):
+        steps = tuple(quote(step, safe="") for step in steps)
+    return "/customers/" + "/".join(steps)
 
 
 def _user_path(user: UserRef, *parts: str) -> str:

@@ -204,13 +204,15 @@ def _connect_timeout(seconds: float) -> aiohttp.ClientTimeout:
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:
-    pieces, size = [], 0
-    while piece := await response.content.readany():
+    content, pieces, size = response.content, [], 0
+    while True:
+        piece = await content.readany()
         size += len(piece)
         if size > MAX_BODY_BYTES:
             raise too_large(response.status)
         pieces.append(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if content.at_eof():
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _unpacked(response: aiohttp.ClientResponse, body: bytes) -> bytes:

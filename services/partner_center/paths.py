@@ -12,6 +12,8 @@ def leads_away(path: str) -> bool:
     """Whether a path, relative to /v1, may lead out of it: one that climbs, in whatever spelling."""
     if not path.startswith("/") or "#" in path:
         return True
+    if "." not in path and "%" not in path:
+        return False
     steps = unquote(path.partition("?")[0]).replace("\\", "/").split("/")
     return ".." in steps or "." in steps
 

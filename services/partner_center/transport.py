@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from logging import DEBUG
 from os import urandom
 from typing import Protocol
 from uuid import NAMESPACE_URL, uuid5
@@ -256,15 +257,16 @@ class Transport:
         except tuple(FOREIGN) as error:
             raise as_ours(error) from error
         finally:
-            self._log.debug(
-                "partner_center_call",
-                method=call.method,
-                path=call.path.partition("?")[0],
-                status=status,
-                request_id=call.request_id,
-                correlation_id=correlation_id,
-                duration_seconds=round(time.perf_counter() - started, 4),
-            )
+            if self._log.is_enabled_for(DEBUG):
+                self._log.debug(
+                    "partner_center_call",
+                    method=call.method,
+                    path=call.path.partition("?")[0],
+                    status=status,
+                    request_id=call.request_id,
+                    correlation_id=correlation_id,
+                    duration_seconds=round(time.perf_counter() - started, 4),
+                )
         return Answer(
             status=answer.status,
             body=answer.body.removeprefix(BYTE_ORDER_MARK),
