@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+import msgspec
+
 from services.errors import Throttled, UpstreamError
 from services.partner_center.breakers import Breakers, BreakerState, LeftAlone, Outcome, Passage
 from services.partner_center.gates import Gate, Gates, GateScope
@@ -40,8 +42,7 @@ class UpstreamHealth:
     slots: int
 
 
-@dataclass(slots=True)
-class Admitted:
+class Admitted(msgspec.Struct):
     """One call that was let in, what it holds, and what came of it."""
 
     gates: Sequence[Gate]

@@ -12,8 +12,9 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final, TypeVar
+
+import msgspec
 
 from services.deadlines import no_time_left, seconds_to_wait
 from services.time_limits import TimeLimits
@@ -47,14 +48,13 @@ class _Limit:
         self._since = now
 
 
-@dataclass(slots=True, eq=False)
-class Slot:
+class Slot(msgspec.Struct, eq=False):
     """One call's slot, or its wish for one."""
 
     tenant_id: str | None
     caller_key: str
     is_job: bool
-    given: asyncio.Future[None] | None = field(default=None, repr=False)
+    given: asyncio.Future[None] | None = None
 
 
 K = TypeVar("K")

@@ -16,7 +16,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from logging import DEBUG
 from os import urandom
@@ -26,13 +26,14 @@ from uuid import NAMESPACE_URL, uuid5
 import httpx
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from services.deadlines import no_time_left, seconds_for_call, seconds_to_wait
 from services.errors import Timeout, UpstreamError
 from services.partner_center.admission import Admission, CallEvent, UpstreamHealth
 from services.partner_center.breakers import Breakers, Outcome
 from services.partner_center.gates import Gates, GateScope, scope_of
-from services.partner_center.network import READS, HttpRequest, exchange_over
+from services.partner_center.network import READS, Carried, HttpRequest, exchange_over
 from services.partner_center.paths import leads_away, with_params
 from services.partner_center.retries import BROKEN, Retries
 from services.partner_center.slots import Slots
@@ -70,13 +71,12 @@ class AccessTokens(Protocol):
     def invalidate(self, token: str) -> None: ...
 
 
-@dataclass(slots=True)  # not frozen, like all that is made for each call: that takes three times as long
-class Answer:
-    """Answer with success. The body is kept out of text forms: replies to writes echo passwords."""
+class Answer(Carried):
+    """Answer with success."""
 
     status: int
-    body: bytes = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
+    body: bytes
+    headers: Mapping[str, str]
     received_at: datetime
     request_id: str
     correlation_id: str
@@ -88,12 +88,11 @@ class Answer:
             return msgspec.json.decode(self.body) if self.body else None
 
 
-@dataclass(slots=True)
-class _Call:
+class _Call(Carried):
     method: str
     path: str
-    headers: Mapping[str, str] = field(repr=False)
-    content: bytes | None = field(repr=False)
+    headers: Mapping[str, str]
+    content: bytes | None
     request_id: str
     scope: GateScope
 
