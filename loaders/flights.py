@@ -12,14 +12,18 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from contextvars import Context, copy_context
+from enum import Enum
 from itertools import zip_longest
 from typing import Any, Final
+
+import msgspec
 
 from services.cache import Absent, Looked, LookupCache
 from services.deadlines import KEPT_BACK_SECONDS, seconds_left
 from services.errors import AccessMissing, NotFound, TenantNotFound, Timeout, UpstreamError
 from services.generations import Generation
 from services.lookups import K, Lookup, V
+from services.time_limits import TimeLimits
 from services.upstream_turns import Turn, is_much_larger, watch_turn
 
 LOOKS: Final = 10
@@ -43,37 +47,66 @@ Fetch = Callable[[K], Awaitable[V]]
 _Name = tuple[str, object, Generation]
 
 
-class Flight:
-    """One key's fetch. `answer` is a value or an exception, as a result."""
+class _Open(Enum):
+    """In place of an answer that is not there yet."""
 
-    __slots__ = (
-        *("answer", "begun_with", "claimed", "context", "ends_at", "generation"),
-        *("name", "storable", "task", "turn", "waiters"),
-    )
+    OPEN = "open"
 
-    def __init__(self, kind: str, key: object, looked: Looked[Any], ends_at: float, begun_with: int) -> None:
-        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.name = kind, key, looked.generation
-        self.generation = looked.generation
-        self.storable = looked.storable
-        self.ends_at = ends_at
-        self.begun_with = begun_with
-        """How many keys the request wants that it flies for."""
-        self.claimed = False
-        """Whether it may fly, as far as other replicas are concerned."""
-        self.context: Context | None = None
-        """Whose it is, if not of who begins it."""
-        self.turn: Turn | None = None
-        self.waiters = 0
-        self.task: asyncio.Task[None] | None = None
+
+OPEN: Final = _Open.OPEN
+
+
+class Waiter:
+    """Who waits for many flights at once: woken by the last of them, and by none of the others."""
+
+    __slots__ = ("left", "woken")
+
+    def __init__(self) -> None:
+        self.left = 0
+        self.woken = asyncio.get_running_loop().create_future()
+
+    def one_has_landed(self) -> None:
+        self.left -= 1
+        if not self.left and not self.woken.done():
+            self.woken.set_result(None)
+
+
+class Flight(msgspec.Struct, eq=False):
+    """One key's fetch. `answer` is a value or an exception, once there is one."""
+
+    name: _Name
+    generation: Generation
+    storable: bool
+    ends_at: float
+    begun_with: int
+    """How many keys the request wants that it flies for."""
+    answer: object = OPEN
+    claimed: bool = False
+    """Whether it may fly, as far as other replicas are concerned."""
+    given_up: bool = False
+    context: Context | None = None
+    """Whose it is, if not of who begins it."""
+    turn: Turn | None = None
+    task: asyncio.Task[None] | None = None
+    waiters: list[Waiter] = []
 
     def is_smaller_for(self, keys: int) -> bool:
         """Whether it would go earlier as one of so many keys: its turn has not come."""
         waits = self.turn is None or not self.turn.has_come
-        return waits and is_much_larger(self.begun_with, keys) and not self.answer.done()
+        return waits and is_much_larger(self.begun_with, keys) and self.answer is OPEN
+
+    def settle(self, answer: object) -> None:
+        """Gives the answer to everybody who waits, unless there was one."""
+        if self.answer is not OPEN:
+            return
+        self.answer = answer
+        for waiter in self.waiters:
+            waiter.one_has_landed()
+        self.waiters.clear()
 
     def give_up(self) -> None:
-        self.answer.cancel()
+        self.given_up = True
+        self.settle(UpstreamError())
         if self.task is not None:
             self.task.cancel()
 
@@ -98,6 +131,7 @@ class Flights:
         self._storing: asyncio.Task[None] | None = None
         self._store_now = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._limits = TimeLimits()
 
     def of(self, lookup: Lookup[K, V], key: K, generation: Generation) -> Flight | None:
         """The flight that a reader who saw this generation may join: it began no earlier."""
@@ -108,7 +142,10 @@ class Flights:
     ) -> dict[K, Flight]:
         """Begins to fetch. With `shared` what another replica fetches just now is waited for, a moment."""
         ends_at = time.monotonic() + seconds_left()
-        flights = {key: Flight(lookup.kind, key, one, ends_at, len(looked)) for key, one in looked.items()}
+        flights = {
+            key: Flight((lookup.kind, key, one.generation), one.generation, one.storable, ends_at, len(looked))
+            for key, one in looked.items()
+        }
         for flight in flights.values():
             self._under_way.setdefault(flight.name, flight)
         claimable = {key: one for key, one in flights.items() if one.storable and shared and self._cache.shared}
@@ -142,7 +179,7 @@ class Flights:
             self._fly(lookup, key, flight, fetch)
 
     def _fly(self, lookup: Lookup[K, V], key: K, flight: Flight, fetch: Fetch[K, V]) -> None:
-        if flight.task is None and not flight.answer.done():
+        if flight.task is None and flight.answer is OPEN:
             flight.claimed = True
             flight.task = self._go(self._fetch(lookup, key, flight, fetch), flight.context)
 
@@ -202,7 +239,7 @@ class Flights:
         given_up: dict[K, Generation] = {}
         for key in mine:
             flights[key].claimed = True
-            if flights[key].answer.done():
+            if flights[key].answer is not OPEN:
                 given_up[key] = flights[key].generation
         await self._cache.release(lookup, given_up)
         return mine
@@ -215,10 +252,10 @@ class Flights:
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
             for key, one in zip(left, await self._cache.look_up(lookup, left), strict=True):
                 kept = one.kept
-                if kept and self._cache.clock() < kept.fresh_until and not flights[key].answer.done():
+                if kept and self._cache.clock() < kept.fresh_until and flights[key].answer is OPEN:
                     self._end(flights[key])
-                    flights[key].answer.set_result(error_of(kept.absent) if kept.absent else kept.value)
-            left = [key for key in left if not flights[key].answer.done()]
+                    flights[key].settle(error_of(kept.absent) if kept.absent else kept.value)
+            left = [key for key in left if flights[key].answer is OPEN]
             if not left:
                 return
         for key in left:
@@ -226,7 +263,7 @@ class Flights:
 
     def _land(self, lookup: Lookup[K, V], key: K, flight: Flight, answer: object) -> None:
         value = _absent_of(answer) if isinstance(answer, Exception) else answer
-        kept = flight.storable and not isinstance(value, Exception) and not flight.answer.cancelled()
+        kept = flight.storable and not isinstance(value, Exception) and not flight.given_up
         if flight.storable and (kept or self._cache.shared):
             landed = self._landed.setdefault(lookup.kind, _Landed(lookup))
             if kept:  # stays under way until it is stored: nobody falls between the two
@@ -240,8 +277,7 @@ class Flights:
                 self._storing = asyncio.create_task(self._store())
         if not kept:
             self._end(flight)
-        if not flight.answer.done():
-            flight.answer.set_result(answer)
+        flight.settle(answer)
         flight.task = None  # which refers to it: what it brought is let go with it
 
     async def _store(self) -> None:
@@ -269,22 +305,23 @@ class Flights:
 
     async def wait_for(self, flights: Mapping[K, Flight]) -> dict[K, Any]:
         """Gives the answers, as far as they come within the request's time."""
-        if not flights:
-            return {}
+        waiter = Waiter()
         for flight in flights.values():
-            flight.waiters += 1
+            if flight.answer is OPEN:
+                flight.waiters.append(waiter)
+                waiter.left += 1
         try:
-            left = seconds_left() - KEPT_BACK_SECONDS
-            waiting = [flight.answer for flight in flights.values() if not flight.answer.done()]
-            if waiting:
-                await asyncio.wait(waiting, timeout=None if left == float("inf") else max(0.0, left))
-            return {key: _answer_of(flight) for key, flight in flights.items()}
+            if waiter.left:
+                with suppress(TimeoutError), self._limits.within(seconds_left() - KEPT_BACK_SECONDS):
+                    await waiter.woken
+            return {key: _late() if flight.answer is OPEN else flight.answer for key, flight in flights.items()}
         finally:
-            for flight in flights.values():
-                flight.waiters -= 1
-                if not flight.waiters and not flight.answer.done():
-                    self._end(flight)
-                    flight.give_up()
+            for flight in flights.values() if waiter.left else ():
+                if flight.answer is OPEN:
+                    flight.waiters.remove(waiter)
+                    if not flight.waiters:
+                        self._end(flight)
+                        flight.give_up()
 
     async def close(self) -> None:
         """Ends what is under way, and stores what has landed."""
@@ -293,16 +330,14 @@ class Flights:
         if self._tasks:
             await asyncio.wait(self._tasks)
         for flight in list(self._under_way.values()):
-            flight.answer.cancel()
+            flight.settle(UpstreamError())
         self._store_now.set()
         if self._storing is not None:
             await asyncio.wait([self._storing])
 
 
-def _answer_of(flight: Flight) -> object:
-    if not flight.answer.done():
-        return Timeout("Microsoft did not answer within the time of the request.")
-    return UpstreamError() if flight.answer.cancelled() else flight.answer.result()
+def _late() -> Timeout:
+    return Timeout("Microsoft did not answer within the time of the request.")
 
 
 def _absent_of(error: Exception) -> Absent | Exception:
