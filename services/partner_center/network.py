@@ -24,6 +24,8 @@ from services.errors import UpstreamError
 READS = frozenset({"GET", "HEAD"})
 MAX_BODY_BYTES = 16 * 1024 * 1024
 SEND_SECONDS = 10.0
+ALWAYS_SENT = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "partner-center-gateway"}
+"""With every request, beside its own headers: here, since a session puts them together once."""
 _PLAIN_URL = re.compile(
     r"(https?)://([A-Za-z0-9.\[\]:-]+)((?:/[A-Za-z0-9_~!$&'()*+,;=:@%-][\w~!$&'()*+,;=:@%.-]*)+/?)"
     r"(?:\?([\w~!$&'()*+,;=:@%/?.-]*))?",
@@ -76,7 +78,7 @@ class OverHttpx:
         sent = httpx.Request(
             request.method,
             request.url,
-            headers=request.headers,
+            headers={**ALWAYS_SENT, **request.headers},
             content=request.content,
             extensions=httpx_timeouts(request.total_seconds, request.connect_seconds),
         )
@@ -190,6 +192,7 @@ def _open_session(most_connections: int) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=most_connections, ssl=httpx.create_ssl_context()),
         cookie_jar=aiohttp.DummyCookieJar(),
+        headers=ALWAYS_SENT,
         # Inflated here, with a bound.
         auto_decompress=False,
     )

@@ -282,9 +282,6 @@ class Transport:
         headers = {
             **call.headers,
             "Authorization": f"Bearer {token}",
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip",
-            "User-Agent": "partner-center-gateway",
             "MS-RequestId": call.request_id,
             "MS-CorrelationId": correlation_id,
         }
