@@ -115,8 +115,18 @@ class Bench:
         self._upstream.hold_back(line.latency_ms)
         most = (1 if quick else 3) if line.cold else 1_000_000
         with asyncio.Runner() as loop:
-            # Once, so that a hot line finds everything at hand, and a cold one all that is done but once.
-            loop.run(load(gateway.port, body, headers, connections=1, seconds=0, most=1))
+            # Once on each connection, all at the same time as after a start, so that a hot line finds everything at
+            # hand, and a cold one all that is done but once.
+            loop.run(
+                load(
+                    gateway.port,
+                    body,
+                    headers,
+                    connections=line.connections,
+                    seconds=0,
+                    most=line.connections,
+                )
+            )
             calls, cpu = self._upstream.calls(), gateway.cpu_seconds()
             done = loop.run(
                 load(

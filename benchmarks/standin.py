@@ -1,5 +1,6 @@
 """A stand-in for Partner Center that costs next to nothing: the same bytes at each start, made once and kept.
 
+Its records have the members that Microsoft's have, also those that nobody reads: who keeps them pays for them.
 It knows no writes, no faults and no filters; for those there is the sandbox. `POST /__config?latency_ms=20` holds every
 answer back, `GET /__calls` says how many were given, the stand-in's own and tokens aside, and `/__jwks` are the keys of
 whoever signs the callers' tokens.
@@ -39,7 +40,13 @@ def tenant(number: int) -> dict[str, Any]:
         "companyName": f"Contoso {number}",
         "attributes": {"objectType": "CustomerCompanyProfile"},
     }
-    return {"id": guid(TENANT, number), "companyProfile": profile, "relationshipToPartner": "reseller"}
+    attributes = {"objectType": "Customer"}
+    return {
+        "id": guid(TENANT, number),
+        "companyProfile": profile,
+        "relationshipToPartner": "reseller",
+        "attributes": attributes,
+    }
 
 
 def user(owner: int, number: int) -> dict[str, Any]:
@@ -56,9 +63,13 @@ def user(owner: int, number: int) -> dict[str, Any]:
         "userDomainType": "managed",
         "state": "active",
         "softDeletionTime": None,
-        "links": {"self": {"uri": f"/customers/{guid(TENANT, owner)}/users", "method": "GET", "headers": []}},
+        "links": {"self": link(f"/customers/{guid(TENANT, owner)}/users/{guid(USER, owner, number)}")},
         "attributes": {"objectType": "CustomerUser"},
     }
+
+
+def link(uri: str) -> dict[str, Any]:
+    return {"uri": uri, "method": "GET", "headers": []}
 
 
 def product(number: int) -> dict[str, Any]:
@@ -88,10 +99,18 @@ def subscribed_sku(owner: int, number: int) -> dict[str, Any]:
     active = 20 + (owner * 31 + number * 17) % 180
     used = (owner * 13 + number * 7) % (active + 1)
     units = {"activeUnits": active, "consumedUnits": used, "availableUnits": active - used, "totalUnits": active}
-    return {**product(number), **units, "suspendedUnits": 0, "warningUnits": 0, "capabilityStatus": "Enabled"}
+    rest = {"suspendedUnits": 0, "warningUnits": 0, "capabilityStatus": "Enabled"}
+    return {**units, **rest, **product(number), "attributes": {"objectType": "SubscribedSku"}}
 
 
 def subscription(owner: int, number: int) -> dict[str, Any]:
+    in_catalog = f"/products/CFQ7TTC0LH{number:02}"
+    links = {
+        "product": link(f"{in_catalog}?country=US"),
+        "sku": link(f"{in_catalog}/skus/0001?country=US"),
+        "availability": link(f"{in_catalog}/skus/0001/availabilities/CFQ7TTC0K971?country=US"),
+        "self": link(f"/customers/{guid(TENANT, owner)}/subscriptions/{guid(SUBSCRIPTION, owner, number)}"),
+    }
     return {
         "id": guid(SUBSCRIPTION, owner, number),
         "offerId": guid(OFFER, 0, number % SKUS),
@@ -100,19 +119,43 @@ def subscription(owner: int, number: int) -> dict[str, Any]:
         "productType": {"id": "OnlineServicesNCE", "displayName": "OnlineServicesNCE"},
         "quantity": 5 + (owner * 7 + number * 3) % 60,
         "unitType": "Licenses",
+        "hasPurchasableAddons": False,
+        "creationDate": "2025-03-01T16:57:15.0966728Z",
         "effectiveStartDate": "2025-03-01T00:00:00Z",
         "commitmentEndDate": "2026-02-28T00:00:00Z",
+        "commitmentEndDateTime": "2026-02-28T23:59:59Z",
         "status": "active",
         "autoRenewEnabled": True,
+        "isTrial": False,
         "billingType": "license",
         "billingCycle": "monthly",
         "termDuration": "P1Y",
+        "renewalTermDuration": "",
+        "refundOptions": [{"type": "Full", "expiresAt": "2025-03-02T00:00:00Z"}],
+        "isMicrosoftProduct": True,
+        "partnerId": "",
+        "attentionNeeded": False,
+        "actionTaken": False,
+        "contractType": "subscription",
+        "links": links,
+        "publisherName": "Microsoft Corporation",
+        "orderId": f"{owner:06x}{number:06x}",
         "attributes": {"objectType": "Subscription"},
     }
 
 
+def provisioning(number: int) -> dict[str, Any]:
+    return {
+        "skuId": guid(PRODUCT, 0, number % SKUS).upper(),
+        "status": "success",
+        "quantity": 5,
+        "endDate": "2026-02-28T00:00:00Z",
+        "attributes": {"objectType": "SubscriptionProvisioningStatus"},
+    }
+
+
 def collection(items: list[dict[str, Any]], path: str, next_page: int = 0) -> dict[str, Any]:
-    links = {}
+    links: dict[str, Any] = {"self": link(path)}
     if next_page:
         header = {"key": "MS-ContinuationToken", "value": str(next_page)}
         links["next"] = {"uri": f"{path}?seekOperation=Next", "method": "GET", "headers": [header]}
@@ -148,7 +191,7 @@ def found(path: str, query: str, token: str) -> Any:
         case ["customers", one, "subscriptions"]:
             return collection([subscription(number_of(one)[0], number) for number in range(SUBSCRIPTIONS)], path)
         case ["customers", _, "subscriptions", one, "provisioningstatus"]:
-            return {"skuId": guid(PRODUCT, 0, number_of(one)[1] % SKUS), "status": "success", "quantity": 5}
+            return provisioning(number_of(one)[1])
         case ["customers", _, "users", one]:
             return user(*number_of(one))
         case ["customers", _, "users", one, "licenses"]:
