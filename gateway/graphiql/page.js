@@ -86,6 +86,12 @@ async function* lines(body) {
   }
 }
 
+/** Shows the example with the cursor in it, so that Ctrl-Enter runs it. */
+function chooseExample(editors, example) {
+  openExample(editors, example);
+  editors.queryEditor.focus();
+}
+
 /** Shows the tab that holds the example, or a new one with the headers of the tab in front. */
 function openExample(editors, example) {
   const place = editors.tabs.findIndex((tab) => tab.query === example.query);
@@ -125,7 +131,7 @@ function Examples() {
             type: "button",
             className: "start-example",
             "aria-current": example.query === shown,
-            onClick: () => openExample(editors, example),
+            onClick: () => chooseExample(editors, example),
           },
           example.name,
         ),

@@ -162,6 +162,16 @@ def test_an_example_beyond_the_first_tabs_gets_a_tab_of_its_own(page):
     expect(tabs).to_have_count(before + beyond)
 
 
+@pytest.mark.parametrize("example", ["Manage Licenses dialog", "One person"])
+def test_an_example_that_was_chosen_runs_with_ctrl_enter_at_once(page, example):
+    """One has a tab from the start, the other gets a new one."""
+    page.get_by_role("button", name=example, exact=True).click()
+    with page.expect_response(lambda response: response.request.method == "POST"):
+        page.keyboard.press("Control+Enter")
+
+    expect(page.locator(".result-window .CodeMirror-code")).to_contain_text('"user"')
+
+
 def test_the_documentation_opens(page):
     page.get_by_label("Show Documentation Explorer").click()
 
