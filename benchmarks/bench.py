@@ -117,16 +117,7 @@ class Bench:
         with asyncio.Runner() as loop:
             # Once on each connection, all at the same time as after a start, so that a hot line finds everything at
             # hand, and a cold one all that is done but once.
-            loop.run(
-                load(
-                    gateway.port,
-                    body,
-                    headers,
-                    connections=line.connections,
-                    seconds=0,
-                    most=line.connections,
-                )
-            )
+            loop.run(load(gateway.port, body, headers, connections=line.connections, seconds=0, most=line.connections))
             calls, cpu = self._upstream.calls(), gateway.cpu_seconds()
             done = loop.run(
                 load(

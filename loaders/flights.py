@@ -12,7 +12,6 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from contextvars import Context, copy_context
-from enum import Enum
 from itertools import zip_longest
 from typing import Any, Final
 
@@ -46,14 +45,8 @@ Fetch = Callable[[K], Awaitable[V]]
 """Asks for one key, which is a call or more: Partner Center answers none of these look-ups for many at once."""
 _Name = tuple[str, object, Generation]
 
-
-class _Open(Enum):
-    """In place of an answer that is not there yet."""
-
-    OPEN = "open"
-
-
-OPEN: Final = _Open.OPEN
+OPEN: Final = object()
+"""In place of an answer that is not there yet."""
 
 
 class Waiter:
